@@ -1,0 +1,103 @@
+/* isobit/data.h: text in, token datasets out.
+ *
+ * Corpora: plain text files (one document each, or split at blank lines: see split_lines), JSONL with a "text" field (one
+ * document a line), gzip or zstd of either, folders (every file below, in bytewise order of paths), "-" for standard
+ * input.  The kind is told by the name (.jsonl, .ndjson, .json-lines; .gz, .zst stripped first) or set by `format`.
+ * Bytes pass through as they are, valid UTF-8 or not.
+ *
+ * Split: a document belongs to test, valid or train by a hash of its bytes alone, so the same text is always on the
+ * same side, whatever file, order or shard it comes in.
+ */
+#ifndef ISOBIT_DATA_H
+#define ISOBIT_DATA_H
+
+#include <isobit/context.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum isb_split { ISB_SPLIT_ALL = 0, ISB_SPLIT_TRAIN = 1, ISB_SPLIT_VALID = 2, ISB_SPLIT_TEST = 3 } isb_split;
+typedef enum isb_text_format { ISB_TEXT_AUTO = 0, ISB_TEXT_PLAIN = 1, ISB_TEXT_JSONL = 2 } isb_text_format;
+
+typedef struct isb_corpus_options {
+    size_t struct_size;
+    isb_text_format format;
+    size_t plain_document_nbytes;  /* plain text longer than this is cut into documents at the first blank line (else line
+                                      end) after it; 0: never cut */
+    int valid_permille, test_permille; /* shares by document; negative: default (20, 20) */
+    isb_split split;               /* which documents are given */
+    uint64_t max_nbytes;           /* stop after so many bytes of text; 0: no limit */
+} isb_corpus_options;
+ISB_API void isb_corpus_options_init(isb_corpus_options *options);
+
+typedef struct isb_corpus isb_corpus;
+/* paths: [n_paths].  Errors: NOT_FOUND, EMPTY (a folder without files), IS_DIRECTORY never (folders are fine). */
+ISB_API isb_status isb_corpus_open(isb_context *context, const char *const *paths, size_t n_paths,
+                                   const isb_corpus_options *options, isb_corpus **corpus);
+/* The next document: *text borrows until the next call; *text == NULL at the end.  Empty documents are given too.
+ * Errors: CORRUPT (bad gzip/zstd; bad JSON, with file and line), NO_MEMORY, CANCELLED. */
+ISB_API isb_status isb_corpus_next(isb_corpus *corpus, const uint8_t **text, size_t *nbytes);
+/* Share of the input read so far, 0 .. 1, or -1 when unknown (standard input). */
+ISB_API double isb_corpus_fraction(const isb_corpus *corpus);
+ISB_API void isb_corpus_free(isb_corpus *corpus);
+
+/* ---- token datasets: Megatron PREFIX.bin + PREFIX.idx, and PREFIX.json (what the ids mean, counts, checksums) ---- */
+typedef struct isb_prepare_options {
+    size_t struct_size;
+    const char *tokenizer;         /* "bytes", "window:b=16,variant=exact", ... */
+    const char *m1_dir;            /* for tokenizers that need an M1; else NULL */
+    isb_corpus_options corpus;     /* .split is ignored when split_files is set */
+    int split_files;               /* write PREFIX.train, PREFIX.valid and PREFIX.test; else one PREFIX */
+    int check_windows;             /* decode every window again and count failures */
+} isb_prepare_options;
+ISB_API void isb_prepare_options_init(isb_prepare_options *options);
+
+typedef struct isb_prepare_result {
+    uint64_t n_documents, n_tokens, n_bytes;   /* over all splits written */
+    double seconds;
+    uint64_t n_windows, n_windows_failed, n_documents_failed; /* failures only with check_windows */
+    double bytes_per_token;
+    uint64_t m1_bytes;             /* bytes that M1 was evaluated on */
+} isb_prepare_result;
+/* Errors: EMPTY (no document at all), those of corpora, tokenizers and files.  Nothing appears under the final names
+ * unless all went well. */
+ISB_API isb_status isb_prepare(isb_context *context, const char *const *paths, size_t n_paths, const char *out_prefix,
+                               const isb_prepare_options *options, isb_prepare_result *result);
+
+typedef struct isb_dataset_info {
+    uint64_t n_documents, n_tokens, n_bytes;
+    int64_t n_codes;
+    int id_nbytes;                 /* 2 or 4 */
+    char tokenizer[256];
+    char m1_identity[33];
+} isb_dataset_info;
+/* Reads and verifies PREFIX.json, .idx and .bin (full: the checksum of all tokens too). */
+ISB_API isb_status isb_dataset_get_info(isb_context *context, const char *prefix, int full, isb_dataset_info *info);
+
+/* ---- text <-> ids without a dataset ---- */
+typedef enum isb_ids_format { ISB_IDS_U16 = 0, ISB_IDS_U32 = 1, ISB_IDS_TEXT = 2, ISB_IDS_JSON = 3 } isb_ids_format;
+typedef struct isb_encode_options {
+    size_t struct_size;
+    const char *tokenizer, *m1_dir;
+    const char *model_dir;         /* instead of the two above: the tokenizer of this M2 */
+    isb_ids_format format;         /* TEXT: a document a line, ids in decimal; JSON: an object a line {"ids": [...]}; U16/U32:
+                                      little-endian ids of one document after another, without borders */
+    isb_corpus_options corpus;
+    int whole_file;                /* the input is one document of any bytes, not a corpus */
+} isb_encode_options;
+ISB_API void isb_encode_options_init(isb_encode_options *options);
+typedef struct isb_encode_result {
+    uint64_t n_documents, n_tokens, n_bytes, n_windows;
+    double seconds;
+} isb_encode_result;
+ISB_API isb_status isb_encode_files(isb_context *context, const char *const *paths, size_t n_paths, const char *out_path,
+                                    const isb_encode_options *options, isb_encode_result *result);
+/* The inverse: documents' bytes one after another; with format JSON as JSONL {"text": ...} if `jsonl_out`. */
+ISB_API isb_status isb_decode_file(isb_context *context, const char *in_path, const char *out_path,
+                                   const isb_encode_options *options, isb_encode_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
