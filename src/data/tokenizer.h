@@ -10,6 +10,7 @@
 #define ISB_DATA_TOKENIZER_H
 
 #include "code/codec.h"
+#include "nn/model.h"
 
 typedef struct isb__tokenizer {
     isb_context *ctx;
