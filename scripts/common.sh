@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Shared by ./run and scripts/*.sh: messages, Debian packages, configure and build.
+
+jobs=$(nproc)
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf 'run: %s\n' "$*" >&2; exit 1; }
+
+# Debian packages of the names given, installed if missing (as root, or with sudo).
+need() {
+    local missing=()
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || die "needs the packages: ${missing[*]}; run as root, or install sudo, or install them"
+        as_root=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+need_
