@@ -56,7 +56,9 @@ typedef struct isb_context_options {
 
 ISB_API void isb_context_options_init(isb_context_options *options);
 
-/* Returns owned.  options may be NULL.  Errors: NO_MEMORY, THREAD, ARGUMENT (unknown cpu name; *context stays NULL). */
+/* Returns owned.  options may be NULL.  Errors: NO_MEMORY, THREAD, ARGUMENT (unknown cpu name or number of threads, also
+ * from the environment), UNSUPPORTED (a tier that this machine lacks).  On failure *context is NULL, and the reason goes
+ * to options->log. */
 ISB_API isb_status isb_context_create(const isb_context_options *options, isb_context **context);
 ISB_API void isb_context_free(isb_context *context);
 

@@ -30,7 +30,8 @@ struct isb_context {
 #endif
 
 /* Records the detail of a failure and returns `status`, so that a caller can `return isb__fail(...)`.
- * The text says what was expected, what was found and where, and what to do; no final full stop. */
+ * The text says what was expected, what was found and where, and what to do; no final full stop.
+ * For the calling thread only: a task of isb__parallel() stores its status, and the caller reports it.  ctx may be NULL. */
 isb_status isb__fail(isb_context *ctx, isb_status status, const char *format, ...) ISB__PRINTF(3, 4);
 /* The same with the text of errno, mapped: ENOENT -> NOT_FOUND, ENOSPC/EDQUOT/EFBIG -> NO_SPACE, EISDIR ->
  * IS_DIRECTORY, EACCES/EPERM/EROFS -> PERMISSION, EEXIST -> EXISTS, ENOMEM -> NO_MEMORY, else IO.  `path` may be NULL. */
@@ -71,9 +72,11 @@ isb_status isb__check_cancel(isb_context *ctx);
 typedef struct isb__progress_state {
     isb_context *ctx;
     const char *task, *unit;
-    double total, start_s, last_report_s, rate_done, rate_s, rate;
+    double total, start_s, last_report_s, first_done, rate_done, rate_s, rate;
 } isb__progress_state;
 void isb__progress_begin(isb__progress_state *state, isb_context *ctx, const char *task, const char *unit, double total);
+/* After _begin(), when `done` units were there before this run: they do not count in the rate. */
+void isb__progress_resume(isb__progress_state *state, double done);
 void isb__progress_update(isb__progress_state *state, double done, const char *note);
 void isb__progress_end(isb__progress_state *state, double done, const char *note);
 

@@ -6,18 +6,20 @@
 
 #include <stddef.h>
 
-typedef struct isb_context isb_context;
+#include <isobit/context.h>
+
 typedef struct isb__pool isb__pool;
 
 /* task: 0 .. n_tasks-1.  thread: 0 .. isb__thread_count()-1, for scratch memory; the caller is thread 0. */
 typedef void (*isb__task_fn)(void *arg, size_t task, int thread);
 
-/* Runs fn for every task and returns when all are done.  Tasks are taken in order.  Not reentrant from a task. */
+/* Runs fn for every task and returns when all are done.  Tasks are taken in order.  Not reentrant from a task.
+ * n_tasks < 2^32.  Costs about a microsecond while the workers are awake: give a task some 10 us of work or more. */
 void isb__parallel(isb_context *ctx, size_t n_tasks, isb__task_fn fn, void *arg);
 int isb__thread_count(const isb_context *ctx);
 
 /* Used by the context.  n_threads counts the caller. */
-isb__pool *isb__pool_create(int n_threads);
-void isb__pool_free(isb__pool *pool);
+isb_status isb__pool_create(isb_context *ctx, int n_threads, isb__pool **pool);
+void isb__pool_free(isb_context *ctx, isb__pool *pool);
 
 #endif
