@@ -30,15 +30,15 @@ void isb_context_options_init(isb_context_options *options) {
  * as it asks for nothing that this version does not know. */
 static isb_status copy_options(isb_context_options *to, const isb_context_options *from) {
     isb_context_options_init(to);
-    if (!from) return ISB_OK;
-    if (from->struct_size < sizeof from->struct_size) return ISB_ERR_ARGUMENT;
-    const size_t known = from->struct_size < sizeof *to ? from->struct_size : sizeof *to;
-    for (size_t i = sizeof *to; i < from->struct_size; ++i) {
-        if (((const unsigned char *)from)[i] != 0) return ISB_ERR_ARGUMENT;
+    if (from) {
+        if (from->struct_size < sizeof from->struct_size) return ISB_ERR_ARGUMENT;
+        for (size_t i = sizeof *to; i < from->struct_size; ++i) {
+            if (((const unsigned char *)from)[i] != 0) return ISB_ERR_ARGUMENT;
+        }
+        memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
+        to->struct_size = sizeof *to;
     }
-    memcpy(to, from, known);
-    to->struct_size = sizeof *to;
-    if (!to->allocate != !to->release) return ISB_ERR_ARGUMENT;
+    if (!to->allocate != !to->release) return ISB_ERR_ARGUMENT; /* what one gives, only the other can take back */
     if (!to->allocate) {
         to->allocate = isb__default_allocate;
         to->release = isb__default_release;
