@@ -28,10 +28,10 @@ typedef enum isb_position { ISB_POSITION_ROPE = 0, ISB_POSITION_T5 = 1 } isb_pos
 typedef struct isb_model_config {
     size_t struct_size;
     int64_t vocab_size;         /* V: codes plus the document boundary, which is the last id: V - 1 */
-    int64_t hidden_size;        /* C */
+    int64_t hidden_size;        /* C, a multiple of 4 */
     int64_t n_layers;           /* L */
     int64_t n_heads;            /* H; head size C / H, even, at most 256 */
-    int64_t intermediate_size;  /* F */
+    int64_t intermediate_size;  /* F, a multiple of 4 */
     int64_t context_length;     /* T: positions trained on; attention never reaches further back than T */
     double rope_theta;          /* 10000 */
     double norm_eps;            /* 1e-6 */

@@ -53,7 +53,7 @@ void isb__model_init_weights(isb_model *model, uint64_t seed);
 /* Lays params-like pointers into another block of the same n_floats (gradients, moments).  layers: [L], caller's. */
 void isb__model_point(const isb_model *model, float *data, isb__layer_params *layers, isb__params *params);
 int64_t isb__model_count(const isb_model_config *config, int with_embeddings);
-/* Hash of configuration and exact weights (not of the tokenizer strings). */
+/* Hash of configuration and exact weights (not of the tokenizer strings); zero if there is no memory for the hash. */
 isb__id128 isb__model_identity(const isb_model *model);
 
 /* Multiply-adds counted as 2 FLOPs, per token, forward only: matrices, attention at mean context (T+1)/2, logits. */
