@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "check.h"
-#include "nn/position_bias.h"
+#include "nn/position.h"
 #include "nn/rope.h"
 
 enum { HEAD_SIZE = 64, PAIRS = HEAD_SIZE / 2 };
