@@ -6,7 +6,7 @@
 #include "kernels/ops.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define ISB__X86 0 /* overlays to come */
+#define ISB__X86 1
 #else
 #define ISB__X86 0
 #endif

@@ -1,0 +1,24 @@
+/* Instruction sets by attribute, function by function: the library builds with one plain compiler line, and no code of a
+ * higher tier leaks into what runs on a lower one.  Each set includes those below it (see base/cpu.h). */
+#ifndef ISB_KERNELS_X86_TARGET_H
+#define ISB_KERNELS_X86_TARGET_H
+
+#include <immintrin.h>
+
+#define ISB_TARGET_AVX2 __attribute__((target("avx2,fma,f16c,bmi2")))
+#define ISB_TARGET_AVX512 __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
+#define ISB_TARGET_AVX512X \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")))
+#define ISB_TARGET_AMX                                                                                     \
+    __attribute__((target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16," \
+                          "amx-tile,amx-bf16")))
+#define ISB_INLINE static inline __attribute__((always_inline))
+
+/* X(0) ... X(15): loops over registers are written out, because neither compiler unrolls them at -O2. */
+#define ISB_REPEAT16(X) \
+    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define ISB_REPEAT14(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
+#define ISB_REPEAT8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define ISB_REPEAT6(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
+#endif
