@@ -1,0 +1,377 @@
+/* AdamW and Adafactor over fixed slices of tensors.
+ *
+ * AdamW keeps two numbers per parameter and is one pass of ops->adamw.
+ *
+ * Adafactor keeps, for a matrix with both sides at least 128, only the means of the squared gradient over each row and
+ * each column; their product, divided by the overall mean, stands for the full second moment:
+ *
+ *     r_i = d r_i + (1-d) mean_j (g_ij^2 + 1e-30)        c_j likewise over i        d = 1 - (t+1)^-0.8, t = 0, 1, ...
+ *     u_ij = g_ij / sqrt(r_i / mean(r)) / sqrt(c_j)      other tensors: the second moment itself
+ *     p_ij -= lr * max(RMS(p), 1e-3) / max(1, RMS(u)) * u_ij
+ *
+ * That needs sums over a whole tensor before the next pass can start, so a step is three passes over all slices with
+ * a pass over tensors between them; each slice writes its own partial sums, which are then added in order.
+ * Source: Shazeer and Stern 2018, algorithms 4 and 5; defaults as in T5X (no momentum, no global clipping). */
+#include "train/optimizer.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/plan.h"
+#include "base/threads.h"
+#include "kernels/ops.h"
+
+enum { SLICE = 1 << 16, CHUNK = 1024, MIN_FACTORED = 128, MAX_MOMENTS = 2 };
+#define EPS_SQUARE 1e-30
+#define EPS_SCALE 1e-3
+#define DECAY_POWER 0.8
+
+typedef struct moments {
+    bool factored;
+    float *first, *second;          /* AdamW: both; Adafactor, not factored: second.  [count] */
+    float *row, *col;               /* factored: [rows], [cols] */
+    float *row_scale, *col_scale;   /* scratch: 1 / sqrt(row / mean), 1 / sqrt(col) */
+    size_t first_slice, end_slice;
+    double step_size;               /* Adafactor: lr * max(RMS(p), 1e-3) / max(1, RMS(u)) */
+} moments;
+
+/* Elements [begin, end) of a tensor; whole rows if it is factored. */
+typedef struct slice {
+    size_t tensor, begin, end;
+    double *col_sums;               /* factored: [cols], scratch */
+    double update_sq, param_sq;
+} slice;
+
+struct isb__optimizer {
+    isb_context *ctx;
+    const isb__ops *ops;
+    const isb__tensor *tensors;     /* borrowed from the model */
+    size_t n_tensors, n_floats, n_slices, n_states;
+    isb__optimizer_options options;
+    moments *moments;               /* [n_tensors] */
+    slice *slices;                  /* [n_slices] */
+    double *norm_parts;             /* [n_floats / SLICE, rounded up] */
+    char (*names)[112];             /* [n_tensors * MAX_MOMENTS] */
+    void *block;
+    size_t nbytes;
+    /* the step under way */
+    float *params;
+    const float *grads;
+    float *zero;
+    double gscale, lr, decay;
+    float correct1, correct2;
+};
+
+static bool is_factored(const isb__optimizer *o, const isb__tensor *t) {
+    return o->options.kind == ISB_OPTIMIZER_ADAFACTOR && !t->is_vector && t->rows >= MIN_FACTORED && t->cols >= MIN_FACTORED;
+}
+
+static size_t slice_elements(const isb__optimizer *o, const isb__tensor *t) {
+    if (!is_factored(o, t)) return SLICE;
+    return t->cols >= SLICE ? t->cols : SLICE / t->cols * t->cols;
+}
+
+static size_t n_slices_of(const isb__optimizer *o, const isb__tensor *t) {
+    const size_t step = slice_elements(o, t);
+    return (t->count + step - 1) / step;
+}
+
+static void plan_tensor(isb__optimizer *o, isb__plan *plan, size_t index) {
+    const isb__tensor *t = &o->tensors[index];
+    moments *m = &o->moments[index];
+    m->factored = is_factored(o, t);
+    if (o->options.kind == ISB_OPTIMIZER_ADAMW) isb__plan_add(plan, "adamw m", t->count * sizeof(float), &m->first);
+    if (!m->factored) {
+        isb__plan_add(plan, "second moment", t->count * sizeof(float), &m->second);
+        return;
+    }
+    isb__plan_add(plan, "row moment", t->rows * sizeof(float), &m->row);
+    isb__plan_add(plan, "column moment", t->cols * sizeof(float), &m->col);
+    isb__plan_add(plan, "row scale", t->rows * sizeof(float), &m->row_scale);
+    isb__plan_add(plan, "column scale", t->cols * sizeof(float), &m->col_scale);
+}
+
+static void lay_slices(isb__optimizer *o, isb__plan *plan) {
+    size_t next = 0;
+    for (size_t i = 0; i < o->n_tensors; ++i) {
+        const isb__tensor *t = &o->tensors[i];
+        const size_t step = slice_elements(o, t);
+        o->moments[i].first_slice = next;
+        for (size_t begin = 0; begin < t->count; begin += step) {
+            slice *s = &o->slices[next++];
+            s->tensor = i;
+            s->begin = begin;
+            s->end = t->count - begin < step ? t->count : begin + step;
+            if (is_factored(o, t)) isb__plan_add(plan, "column sums", t->cols * sizeof(double), &s->col_sums);
+        }
+        o->moments[i].end_slice = next;
+    }
+}
+
+static size_t n_norm_parts(const isb__optimizer *o) { return (o->n_floats + SLICE - 1) / SLICE; }
+
+static isb_status allocate(isb__optimizer *o) {
+    for (size_t i = 0; i < o->n_tensors; ++i) o->n_slices += n_slices_of(o, &o->tensors[i]);
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_tensors, sizeof *o->moments, &o->moments));
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_slices, sizeof *o->slices, &o->slices));
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_tensors * MAX_MOMENTS, sizeof *o->names, &o->names));
+    isb__plan plan;
+    isb__plan_begin(&plan, o->ctx);
+    for (size_t i = 0; i < o->n_tensors; ++i) plan_tensor(o, &plan, i);
+    lay_slices(o, &plan);
+    isb__plan_add(&plan, "norm", n_norm_parts(o) * sizeof(double), &o->norm_parts);
+    o->nbytes = isb__plan_nbytes(&plan);
+    return isb__plan_commit(&plan, &o->block);
+}
+
+/* Names and lists every tensor of the state, in a fixed order; returns how many there are.  refs may be NULL. */
+static size_t list_states(const isb__optimizer *o, isb__tensor_ref *refs) {
+    size_t n = 0;
+    for (size_t i = 0; i < o->n_tensors; ++i) {
+        const isb__tensor *t = &o->tensors[i];
+        const moments *m = &o->moments[i];
+        const isb__tensor_ref candidates[] = {{"first.", t->rows, t->cols, m->first},
+                                              {"second.", t->rows, t->cols, m->second},
+                                              {"row.", 1, t->rows, m->row},
+                                              {"col.", 1, t->cols, m->col}};
+        for (size_t k = 0; k < sizeof candidates / sizeof *candidates; ++k) {
+            if (!candidates[k].data) continue;
+            snprintf(o->names[n], sizeof o->names[n], "%s%s", candidates[k].name, t->name);
+            if (refs) {
+                refs[n] = candidates[k];
+                refs[n].name = o->names[n];
+            }
+            ++n;
+        }
+    }
+    return n;
+}
+
+size_t isb__optimizer_n_tensors(const isb__optimizer *o) { return o->n_states; }
+void isb__optimizer_tensors(const isb__optimizer *o, isb__tensor_ref *refs) { list_states(o, refs); }
+size_t isb__optimizer_nbytes(const isb__optimizer *o) { return o->nbytes; }
+
+isb_status isb__optimizer_create(isb_context *ctx, const isb_model *model, const isb__optimizer_options *options,
+                                 isb__optimizer **optimizer) {
+    isb__optimizer *o = NULL;
+    *optimizer = NULL;
+    ISB_TRY(isb__alloc(ctx, sizeof *o, &o));
+    o->ctx = ctx;
+    o->ops = isb__ops_for(ctx->cpu);
+    o->tensors = model->tensors;
+    o->n_tensors = model->n_tensors;
+    o->n_floats = model->n_floats;
+    o->options = *options;
+    const isb_status status = allocate(o);
+    if (status != ISB_OK) {
+        isb__optimizer_free(o);
+        return status;
+    }
+    o->n_states = list_states(o, NULL);
+    *optimizer = o;
+    return ISB_OK;
+}
+
+void isb__optimizer_free(isb__optimizer *o) {
+    if (!o) return;
+    isb__free(o->ctx, o->block);
+    isb__free(o->ctx, o->names);
+    isb__free(o->ctx, o->slices);
+    isb__free(o->ctx, o->moments);
+    isb__free(o->ctx, o);
+}
+
+/* ---- gradients ---- */
+
+static void zero_task(void *arg, size_t task, int thread) {
+    isb__optimizer *o = arg;
+    (void)thread;
+    const size_t begin = task * SLICE, n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
+    memset(o->zero + begin, 0, n * sizeof(float));
+}
+
+void isb__optimizer_zero(isb__optimizer *o, float *grads) {
+    o->zero = grads;
+    isb__parallel(o->ctx, n_norm_parts(o), zero_task, o);
+}
+
+static void norm_task(void *arg, size_t task, int thread) {
+    isb__optimizer *o = arg;
+    (void)thread;
+    const size_t begin = task * SLICE, n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
+    o->norm_parts[task] = o->ops->sumsq(n, o->grads + begin);
+}
+
+double isb__optimizer_grad_norm(isb__optimizer *o, const float *grads) {
+    double total = 0;
+    o->grads = grads;
+    isb__parallel(o->ctx, n_norm_parts(o), norm_task, o);
+    for (size_t i = 0; i < n_norm_parts(o); ++i) total += o->norm_parts[i];
+    return sqrt(total);
+}
+
+/* ---- AdamW ---- */
+
+static void adamw_task(void *arg, size_t task, int thread) {
+    const isb__optimizer *o = arg;
+    (void)thread;
+    const slice *s = &o->slices[task];
+    const isb__tensor *t = &o->tensors[s->tensor];
+    const moments *m = &o->moments[s->tensor];
+    const isb__optimizer_options *a = &o->options;
+    const size_t at = t->offset + s->begin;
+    o->ops->adamw(s->end - s->begin, o->params + at, o->grads + at, m->first + s->begin, m->second + s->begin,
+                  (float)o->gscale, (float)o->lr, (float)a->beta1, (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
+                  t->decay ? (float)a->weight_decay : 0.0f);
+}
+
+static void adamw_step(isb__optimizer *o, uint64_t step) {
+    o->correct1 = (float)(1 / (1 - pow(o->options.beta1, (double)(step + 1))));
+    o->correct2 = (float)(1 / (1 - pow(o->options.beta2, (double)(step + 1))));
+    isb__parallel(o->ctx, o->n_slices, adamw_task, o);
+}
+
+/* ---- Adafactor ---- */
+
+static float decayed(const isb__optimizer *o, float old, double mean_square) {
+    return (float)(o->decay * (double)old + (1 - o->decay) * (mean_square + EPS_SQUARE));
+}
+
+/* Row moments and this slice's share of the column sums. */
+static void factored_moments(const isb__optimizer *o, const slice *s) {
+    const isb__tensor *t = &o->tensors[s->tensor];
+    const moments *m = &o->moments[s->tensor];
+    const double scale = o->gscale * o->gscale;
+    memset(s->col_sums, 0, t->cols * sizeof *s->col_sums);
+    for (size_t i = s->begin / t->cols; i < s->end / t->cols; ++i) {
+        const float *g = o->grads + t->offset + i * t->cols;
+        m->row[i] = decayed(o, m->row[i], o->ops->sumsq(t->cols, g) * scale / (double)t->cols);
+        for (size_t j = 0; j < t->cols; ++j) s->col_sums[j] += (double)g[j] * (double)g[j];
+    }
+}
+
+static void moments_task(void *arg, size_t task, int thread) {
+    const isb__optimizer *o = arg;
+    (void)thread;
+    const slice *s = &o->slices[task];
+    const moments *m = &o->moments[s->tensor];
+    if (m->factored) {
+        factored_moments(o, s);
+        return;
+    }
+    const float *g = o->grads + o->tensors[s->tensor].offset;
+    for (size_t i = s->begin; i < s->end; ++i) {
+        const double scaled = (double)g[i] * o->gscale;
+        m->second[i] = decayed(o, m->second[i], scaled * scaled);
+    }
+}
+
+/* Column moments from the slices' sums; then both factors of 1 / sqrt(second moment). */
+static void factors_task(void *arg, size_t task, int thread) {
+    const isb__optimizer *o = arg;
+    (void)thread;
+    const isb__tensor *t = &o->tensors[task];
+    const moments *m = &o->moments[task];
+    if (!m->factored) return;
+    const double scale = o->gscale * o->gscale / (double)t->rows;
+    for (size_t j = 0; j < t->cols; ++j) {
+        double sum = 0;
+        for (size_t s = m->first_slice; s < m->end_slice; ++s) sum += o->slices[s].col_sums[j];
+        m->col[j] = decayed(o, m->col[j], sum * scale);
+        m->col_scale[j] = (float)(1 / sqrt((double)m->col[j]));
+    }
+    double mean = 0;
+    for (size_t i = 0; i < t->rows; ++i) mean += (double)m->row[i];
+    mean /= (double)t->rows;
+    for (size_t i = 0; i < t->rows; ++i) m->row_scale[i] = (float)(1 / sqrt((double)m->row[i] / mean));
+}
+
+/* u for elements [begin, begin + n), which lie in one row if the tensor is factored. */
+static void update_chunk(const isb__optimizer *o, size_t tensor, size_t begin, size_t n, float *u) {
+    const isb__tensor *t = &o->tensors[tensor];
+    const moments *m = &o->moments[tensor];
+    const float *g = o->grads + t->offset + begin;
+    if (m->factored) {
+        const float scale = (float)(o->gscale * (double)m->row_scale[begin / t->cols]);
+        const float *col = m->col_scale + begin % t->cols;
+        for (size_t i = 0; i < n; ++i) u[i] = g[i] * scale * col[i];
+    } else {
+        const float scale = (float)o->gscale;
+        for (size_t i = 0; i < n; ++i) u[i] = g[i] * scale / sqrtf(m->second[begin + i]);
+    }
+}
+
+static size_t chunk_nelements(const isb__optimizer *o, const slice *s, size_t begin) {
+    size_t n = s->end - begin < CHUNK ? s->end - begin : CHUNK;
+    if (o->moments[s->tensor].factored) {
+        const size_t row_left = o->tensors[s->tensor].cols - begin % o->tensors[s->tensor].cols;
+        n = n < row_left ? n : row_left;
+    }
+    return n;
+}
+
+static void norms_task(void *arg, size_t task, int thread) {
+    const isb__optimizer *o = arg;
+    (void)thread;
+    slice *s = &o->slices[task];
+    float u[CHUNK];
+    s->update_sq = 0;
+    s->param_sq = o->ops->sumsq(s->end - s->begin, o->params + o->tensors[s->tensor].offset + s->begin);
+    for (size_t begin = s->begin, n; begin < s->end; begin += n) {
+        n = chunk_nelements(o, s, begin);
+        update_chunk(o, s->tensor, begin, n, u);
+        s->update_sq += o->ops->sumsq(n, u);
+    }
+}
+
+static void set_step_sizes(isb__optimizer *o) {
+    for (size_t i = 0; i < o->n_tensors; ++i) {
+        moments *m = &o->moments[i];
+        double update_sq = 0, param_sq = 0;
+        for (size_t s = m->first_slice; s < m->end_slice; ++s) {
+            update_sq += o->slices[s].update_sq;
+            param_sq += o->slices[s].param_sq;
+        }
+        const double n = (double)o->tensors[i].count;
+        m->step_size = o->lr * fmax(sqrt(param_sq / n), EPS_SCALE) / fmax(1.0, sqrt(update_sq / n));
+    }
+}
+
+static void apply_task(void *arg, size_t task, int thread) {
+    const isb__optimizer *o = arg;
+    (void)thread;
+    const slice *s = &o->slices[task];
+    const isb__tensor *t = &o->tensors[s->tensor];
+    const float step = (float)o->moments[s->tensor].step_size;
+    const float keep = t->decay ? (float)(1 - o->lr * o->options.weight_decay) : 1.0f;
+    float u[CHUNK];
+    for (size_t begin = s->begin, n; begin < s->end; begin += n) {
+        float *p = o->params + t->offset + begin;
+        n = chunk_nelements(o, s, begin);
+        update_chunk(o, s->tensor, begin, n, u);
+        for (size_t i = 0; i < n; ++i) p[i] = p[i] * keep - step * u[i];
+    }
+}
+
+static void adafactor_step(isb__optimizer *o, uint64_t step) {
+    o->decay = 1 - pow((double)(step + 1), -DECAY_POWER);
+    isb__parallel(o->ctx, o->n_slices, moments_task, o);
+    isb__parallel(o->ctx, o->n_tensors, factors_task, o);
+    isb__parallel(o->ctx, o->n_slices, norms_task, o);
+    set_step_sizes(o);
+    isb__parallel(o->ctx, o->n_slices, apply_task, o);
+}
+
+void isb__optimizer_step(isb__optimizer *o, isb_model *model, const float *grads, double gscale, double lr, uint64_t step) {
+    o->params = model->data;
+    o->grads = grads;
+    o->gscale = gscale;
+    o->lr = lr;
+    if (o->options.kind == ISB_OPTIMIZER_ADAMW) {
+        adamw_step(o, step);
+    } else {
+        adafactor_step(o, step);
+    }
+}
