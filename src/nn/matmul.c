@@ -284,6 +284,27 @@ void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *
     kernel_end(kernel);
 }
 
+/* A block of A is packed once and meets all of B, which streams by. */
+void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a, const isb__packed_b *b,
+                                  float *c, size_t ldc, int accumulate) {
+    const isb__gemm_kernel *kernel = b->kernel;
+    const packed ready = packed_make(kernel, kernel->nr, b->N, b->K, b->data);
+    if (b->K == 0 && !accumulate) zero_c(M, b->N, c, ldc);
+    char *a_block = scratch->threads + (size_t)thread * (scratch->thread_nbytes[0] + scratch->thread_nbytes[1]);
+    kernel_begin(kernel);
+    for (size_t i = 0; i < M; i += kernel->mc) {
+        const size_t m = min_size(kernel->mc, M - i);
+        for (size_t k = 0; k < b->K; k += kernel->kc) {
+            const packed pa = packed_make(kernel, kernel->mr, m, min_size(kernel->kc, b->K - k), a_block);
+            const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
+            for (size_t at = 0; at < m; at += kernel->mr) pack_a_panel(&pa, ak, m, at);
+            multiply_block(kernel, m, b->N, block_k(&pa, 0), a_block, packed_panel(&ready, 0, k), c + i * ldc, ldc,
+                           accumulate || k > 0);
+        }
+    }
+    kernel_end(kernel);
+}
+
 /* ---- scratch ---- */
 
 /* Bytes of `extent` rows or columns, padded; no more than `cap` as long as one panel fits. */

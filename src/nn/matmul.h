@@ -38,5 +38,8 @@ void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M
  * `thread` as given to the task. */
 void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread, size_t M, size_t N,
                            size_t K, isb__view a, isb__view b, float *c, size_t ldc, int accumulate);
+/* The same with B packed beforehand. */
+void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a, const isb__packed_b *b,
+                                  float *c, size_t ldc, int accumulate);
 
 #endif

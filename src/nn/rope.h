@@ -20,7 +20,7 @@ typedef struct isb__rope {
     uint64_t step[ISB__ROPE_MAX_PAIRS];
 } isb__rope;
 
-/* head_size even, 2 .. 256; theta > 1. */
+/* head_size even, 2 .. 256; theta >= 1. */
 void isb__rope_init(isb__rope *rope, size_t head_size, double theta);
 /* Row j holds the angles of position first + j.  cosines, sines: [count, head_size / 2] */
 void isb__rope_table(const isb__rope *rope, uint64_t first, size_t count, float *cosines, float *sines);
