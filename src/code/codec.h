@@ -27,7 +27,7 @@ typedef struct isb__code_params {
     int window_nbits;    /* b: 8 .. 128 */
     int token_nbits;     /* n: 1, 8 or 16; n <= b */
     int reset_windows;   /* M1 is reset every k windows; 0: never */
-    int precision_nbits; /* P: 8 .. 16; windows use min(P, b) for the first byte */
+    int precision_nbits; /* P: 8 .. 16 (ac: 9 .. 16); windows use min(P, b) for the first byte */
 } isb__code_params;
 
 void isb__code_params_init(isb__code_params *params, isb__code_kind kind);
@@ -37,7 +37,8 @@ isb_status isb__code_params_check(isb_context *ctx, const isb__code_params *para
 typedef struct isb__codec isb__codec;
 
 /* source: takes (its free() is called with the codec); may be NULL for ISB__CODE_BYTES only. */
-isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params, const isb__cdf_source *source, isb__codec **codec);
+isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params, const isb__cdf_source *source,
+                             isb__codec **codec);
 void isb__codec_free(isb__codec *codec);
 int64_t isb__codec_n_codes(const isb__codec *codec);     /* 256, 2 or 65536 */
 const isb__code_params *isb__codec_params(const isb__codec *codec);
@@ -55,12 +56,14 @@ isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view 
                              void (*progress)(void *user, double done), void *user);
 /* A document whose ids no text has (an ac stream without its END, an id out of range, a padding that is not zero) gets
  * status CORRUPT or UNDECODABLE of its own and the bytes that could be decoded; the call itself then succeeds.
- * limit_nbytes: stop a document there (0: 1 GiB), with CORRUPT. */
-isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents, size_t limit_nbytes, isb__decoded *out,
-                             void (*progress)(void *user, double done), void *user);
+ * limit_nbytes: a document that is longer ends there, with CORRUPT (0: 1 GiB). */
+isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents, size_t limit_nbytes,
+                             isb__decoded *out, void (*progress)(void *user, double done), void *user);
 
-/* Streaming decode of one document's ids as a generator makes them: yields the bytes that are settled.  bytes and
- * equal-info only (UNSUPPORTED for ac).  The returned memory lasts until the next call. */
+/* Streaming decode of one document's ids as a generator makes them: yields the bytes of each window when it is whole.
+ * bytes and equal-info only (UNSUPPORTED for ac).  The returned memory lasts until the stream's next call.  push:
+ * CORRUPT for an id out of range, which is ignored; UNDECODABLE for a window that no text has (greedy, delay), which
+ * is skipped.  Other streams and other calls of the codec may come between two pushes. */
 typedef struct isb__decode_stream isb__decode_stream;
 isb_status isb__decode_stream_create(isb__codec *codec, isb__decode_stream **stream);
 isb_status isb__decode_stream_push(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes, size_t *nbytes);
@@ -68,14 +71,16 @@ void isb__decode_stream_free(isb__decode_stream *stream);
 
 /* Statistics since the codec was made. */
 typedef struct isb__codec_stats {
-    uint64_t bytes, tokens, windows;
-    uint64_t windows_checked, windows_failed; /* greedy, while isb__codec_check_greedy() is on */
-    uint64_t documents_checked, documents_failed; /* greedy: documents whose decode differs */
-    uint64_t m1_bytes;       /* bytes M1 was evaluated on (encode and decode); windows may need more or, cached, fewer */
+    uint64_t bytes, tokens, windows;          /* of the documents encoded */
+    uint64_t windows_checked, windows_failed; /* while isb__codec_check_windows() is on */
+    uint64_t documents_checked, documents_failed; /* documents with a window that fails */
+    uint64_t m1_bytes;  /* bytes M1 was evaluated on (encode and decode); windows may need more or, cached, fewer */
     uint64_t cached_nodes, cache_nbytes;
 } isb__codec_stats;
 void isb__codec_stats_get(const isb__codec *codec, isb__codec_stats *stats);
 /* Decode each window again while encoding (any variant) and count the differences. */
 void isb__codec_check_windows(isb__codec *codec, int on);
+/* Memory for the cache of prefixes (reset_windows == 1); the default is 512 MiB.  It changes the speed only. */
+void isb__codec_limit_cache(isb__codec *codec, size_t limit_nbytes);
 
 #endif
