@@ -1,9 +1,10 @@
 /* isobit/data.h: text in, token datasets out.
  *
- * Corpora: plain text files (one document each, or split at blank lines: see split_lines), JSONL with a "text" field (one
- * document a line), gzip or zstd of either, folders (every file below, in bytewise order of paths), "-" for standard
- * input.  The kind is told by the name (.jsonl, .ndjson, .json-lines; .gz, .zst stripped first) or set by `format`.
- * Bytes pass through as they are, valid UTF-8 or not.
+ * Corpora: plain text files (one document each, or cut at blank lines: see plain_document_nbytes), JSONL with a "text"
+ * field (one document a line), gzip or zstd of either, folders (every file below, in bytewise order of paths, without
+ * names that begin with a dot and without links to folders), "-" for standard input.  The kind is told by the name
+ * (.jsonl, .ndjson, .json-lines; .gz, .zst stripped first; all else is plain) or set by `format`.
+ * Bytes pass through as they are, valid UTF-8 or not.  docs/data.md is the guide, docs/formats.md the specification.
  *
  * Split: a document belongs to test, valid or train by a hash of its bytes alone, so the same text is always on the
  * same side, whatever file, order or shard it comes in.
@@ -20,14 +21,19 @@ extern "C" {
 typedef enum isb_split { ISB_SPLIT_ALL = 0, ISB_SPLIT_TRAIN = 1, ISB_SPLIT_VALID = 2, ISB_SPLIT_TEST = 3 } isb_split;
 typedef enum isb_text_format { ISB_TEXT_AUTO = 0, ISB_TEXT_PLAIN = 1, ISB_TEXT_JSONL = 2 } isb_text_format;
 
+enum { ISB_PLAIN_DOCUMENT_NBYTES = 65536 };
+
 typedef struct isb_corpus_options {
     size_t struct_size;
     isb_text_format format;
-    size_t plain_document_nbytes;  /* plain text longer than this is cut into documents at the first blank line (else line
-                                      end) after it; 0: never cut */
+    /* Plain text longer than this is cut into documents at the first blank line (else line end, else between two
+     * characters) after it and within twice of it; 0: a file is one document.  The documents are exactly the file's bytes,
+     * one after another.  _init(): ISB_PLAIN_DOCUMENT_NBYTES, and 0 in isb_encode_options.  The side of the split goes by
+     * document, so preparing, training and evaluating must cut alike. */
+    size_t plain_document_nbytes;
     int valid_permille, test_permille; /* shares by document; negative: default (20, 20) */
     isb_split split;               /* which documents are given */
-    uint64_t max_nbytes;           /* stop after so many bytes of text; 0: no limit */
+    uint64_t max_nbytes;           /* stop once so many bytes of text were given (the last document stays whole); 0: no limit */
 } isb_corpus_options;
 ISB_API void isb_corpus_options_init(isb_corpus_options *options);
 
@@ -84,16 +90,21 @@ typedef struct isb_encode_options {
     isb_ids_format format;         /* TEXT: a document a line, ids in decimal; JSON: an object a line {"ids": [...]}; U16/U32:
                                       little-endian ids of one document after another, without borders */
     isb_corpus_options corpus;
-    int whole_file;                /* the input is one document of any bytes, not a corpus */
+    int whole_file;                /* the input is one file of any bytes and one document, not a corpus; not unpacked */
+    int jsonl_out;                 /* isb_decode_file(): write JSONL {"text": ...}, which keeps documents apart */
 } isb_encode_options;
 ISB_API void isb_encode_options_init(isb_encode_options *options);
 typedef struct isb_encode_result {
     uint64_t n_documents, n_tokens, n_bytes, n_windows;
     double seconds;
 } isb_encode_result;
+/* out_path "-" is standard output.  Errors: those of corpora, tokenizers and files; ARGUMENT if U16 or U32 would lose where
+ * documents end for a code that needs it (all but bytes and windows that each reset M1); EMPTY (no document). */
 ISB_API isb_status isb_encode_files(isb_context *context, const char *const *paths, size_t n_paths, const char *out_path,
                                     const isb_encode_options *options, isb_encode_result *result);
-/* The inverse: documents' bytes one after another; with format JSON as JSONL {"text": ...} if `jsonl_out`. */
+/* The inverse: documents' bytes one after another, or JSONL.  U16 and U32 are read as one document; of the options, corpus
+ * and whole_file are ignored.  Errors: CORRUPT (ids that are no numbers, with the line; a code that no text has), RANGE (an id
+ * that the tokenizer does not have, with its place), UNDECODABLE. */
 ISB_API isb_status isb_decode_file(isb_context *context, const char *in_path, const char *out_path,
                                    const isb_encode_options *options, isb_encode_result *result);
 
