@@ -15,8 +15,8 @@ typedef struct isb_generate_options {
     const char *m1_dir;               /* NULL: the one in model_dir */
     const uint8_t *prompt;            /* may be empty: the start of a document */
     size_t prompt_nbytes;
-    uint64_t max_tokens, max_nbytes;  /* 0: 256 tokens; no limit */
-    double temperature;               /* negative: 1; 0: the most probable token */
+    uint64_t max_tokens, max_nbytes;  /* whichever comes first; 0: no limit, but 256 tokens if both are 0 */
+    double temperature;               /* 0: the most probable token; negative (as after _init()): 1 */
     double top_p;                     /* 0: 1 */
     int64_t top_k;                    /* 0: all */
     uint64_t seed;
@@ -29,11 +29,11 @@ ISB_API void isb_generate_options_init(isb_generate_options *options);
 
 typedef struct isb_generate_result {
     uint64_t n_prompt_tokens, n_tokens, n_bytes;
-    double seconds, tokens_per_s, bytes_per_s;
+    double seconds, tokens_per_s, bytes_per_s; /* of the new tokens, without loading and reading the prompt */
     int ended;                        /* the model ended the document */
 } isb_generate_result;
 
-/* One device and one seed give one text.  Errors: those of models; UNSUPPORTED for tokenizers that cannot be decoded while
+/* One model, prompt and seed give one text, on every machine.  Errors: those of models; UNSUPPORTED for tokenizers that cannot be decoded while
  * they grow (ac). */
 ISB_API isb_status isb_generate(isb_context *context, const isb_generate_options *options, isb_generate_result *result);
 
