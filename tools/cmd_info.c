@@ -1,0 +1,266 @@
+/* cmd_info.c: isobit info: what a file or folder is, or what this build and machine can do. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <jansson.h>
+
+#include "format.h"
+#include "session.h"
+
+typedef struct info_values {
+    common_values common;
+    text_list paths;
+    int full;
+} info_values;
+
+static const option_spec info_options[] = {
+    {.group = "Options", .name = "full", .type = OPTION_FLAG, .offset = offsetof(info_values, full),
+     .help = "verify the checksum of all tokens of a dataset too, not only of its index"},
+};
+
+/* ---- build and machine ---- */
+
+/* {"cpu": {"model": "..."}} as "cpu model   ...": names to their last level, underscores as spaces.
+ */
+static void print_tree(const json_t *value, const char *name) {
+    const char *key;
+    json_t *child;
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)(uintptr_t)value, key, child) {
+            char longer[128];
+            snprintf(longer, sizeof longer, "%s%s%s", name, *name ? " " : "", key);
+            for (char *c = longer; *c; ++c) *c = *c == '_' ? ' ' : *c;
+            print_tree(child, longer);
+        }
+        return;
+    }
+    printf("%-22s  ", name);
+    if (json_is_string(value)) {
+        printf("%s\n", *json_string_value(value) ? json_string_value(value) : "-");
+    } else if (json_is_integer(value)) {
+        printf("%s\n", format_grouped((uint64_t)json_integer_value(value)).text);
+    } else if (json_is_boolean(value)) {
+        printf("%s\n", json_is_true(value) ? "yes" : "no");
+    } else if (json_is_array(value)) {
+        printf("%zu\n", json_array_size(value));
+    } else {
+        json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
+        putchar('\n');
+    }
+}
+
+static int info_machine(tool_session *session) {
+    char text[16384];
+    const isb_status status = isb_build_info_json(session->context, text, sizeof text);
+    if (status != ISB_OK) return error_status(session, status);
+    if (session->common->json) {
+        puts(text);
+        return EXIT_OK;
+    }
+    json_t *root = json_loads(text, 0, NULL);
+    print_tree(root, "");
+    json_decref(root);
+    return EXIT_OK;
+}
+
+/* ---- models and runs ---- */
+
+static bool join(char *path, size_t nbytes, const char *dir, const char *name) {
+    const int n = snprintf(path, nbytes, "%s/%s", dir, name);
+    return n > 0 && (size_t)n < nbytes;
+}
+
+static bool holds(const char *dir, const char *name) {
+    char path[4096];
+    struct stat status;
+    return join(path, sizeof path, dir, name) && stat(path, &status) == 0;
+}
+
+static void add_model(results *out, const isb_model_info *info) {
+    static const char *const activations[] = {"silu", "relu"}, *const positions[] = {"rope", "t5"};
+    const isb_model_config *c = &info->config;
+    results_text(out, "identity", "identity", info->identity);
+    results_text(out, "tokenizer", "tokenizer", info->tokenizer);
+    results_text(out, "m1_identity", *info->m1_identity ? "identity of its M1" : NULL,
+                 info->m1_identity);
+    results_count(out, "n_parameters", "parameters", (uint64_t)info->n_parameters);
+    results_count(out, "n_parameters_no_embed", "  without embeddings",
+                  (uint64_t)info->n_parameters_no_embed);
+    results_count(out, "vocab_size", "ids", (uint64_t)c->vocab_size);
+    results_count(out, "hidden_size", "hidden size", (uint64_t)c->hidden_size);
+    results_count(out, "n_layers", "layers", (uint64_t)c->n_layers);
+    results_count(out, "n_heads", "heads", (uint64_t)c->n_heads);
+    results_count(out, "intermediate_size", "MLP size", (uint64_t)c->intermediate_size);
+    results_count(out, "context_length", "context, tokens", (uint64_t)c->context_length);
+    results_text(out, "activation", "activation",
+                 activations[c->activation == ISB_ACTIVATION_RELU]);
+    results_text(out, "position", "position", positions[c->position == ISB_POSITION_T5]);
+    results_flag(out, "tied_embeddings", "tied embeddings", c->tie_embeddings != 0);
+}
+
+/* The last line of log.jsonl that is whole. */
+static json_t *last_log_line(const char *dir) {
+    char path[4096], *line = NULL;
+    size_t capacity = 0;
+    json_t *last = NULL;
+    FILE *file = join(path, sizeof path, dir, "log.jsonl") ? fopen(path, "re") : NULL;
+    while (file && getline(&line, &capacity, file) > 0) {
+        json_t *parsed = json_loads(line, 0, NULL);
+        if (!parsed) continue;
+        json_decref(last);
+        last = parsed;
+    }
+    free(line);
+    if (file) fclose(file);
+    return last;
+}
+
+static void add_run(results *out, const char *dir) {
+    char path[4096];
+    uint64_t n_checkpoints = 0;
+    DIR *folder = join(path, sizeof path, dir, "checkpoints") ? opendir(path) : NULL;
+    for (const struct dirent *e; folder && (e = readdir(folder)) != NULL;) {
+        n_checkpoints += strncmp(e->d_name, "step-", 5) == 0 && !strchr(e->d_name, '.');
+    }
+    if (folder) closedir(folder);
+    results_count(out, "n_checkpoints", "checkpoints", n_checkpoints);
+    json_t *last = last_log_line(dir);
+    const json_t *step = json_object_get(last, "step"),
+                 *loss = json_object_get(last, "bits_per_token");
+    if (json_is_integer(step)) {
+        results_count(out, "last_step", "last step logged", (uint64_t)json_integer_value(step));
+    }
+    if (json_is_number(loss)) {
+        results_real(out, "last_bits_per_token", "  its bits/token", 4, json_number_value(loss));
+    }
+    json_decref(last);
+}
+
+static int info_folder(tool_session *session, const char *path) {
+    const bool run = holds(path, "checkpoints") || holds(path, "log.jsonl"),
+               model = holds(path, "config.json");
+    if (!run && !model) {
+        return error_at(
+            session->command->name, ISB_ERR_FORMAT,
+            "%s is a folder, but no model (config.json) and no run (checkpoints) is in it; name a "
+            "file or such a folder",
+            path);
+    }
+    isb_model_info info;
+    if (model) {
+        isb_model *loaded = NULL;
+        const isb_status status = isb_model_load(session->context, path, &loaded);
+        if (status != ISB_OK) return error_status(session, status);
+        isb_model_get_info(loaded, &info);
+        isb_model_free(loaded);
+    }
+    results *out = results_new("info");
+    results_text(out, "path", "path", path);
+    results_text(out, "kind", "what it is",
+                 run ? model ? "training run with a model" : "training run" : "model");
+    if (model) add_model(out, &info);
+    if (run) add_run(out, path);
+    return results_print(out, stdout, session->common->json);
+}
+
+/* ---- datasets ---- */
+
+static int info_dataset(tool_session *session, const char *prefix, int full) {
+    isb_dataset_info info;
+    const isb_status status = isb_dataset_get_info(session->context, prefix, full, &info);
+    if (status != ISB_OK) return error_status(session, status);
+    results *out = results_new("info");
+    results_text(out, "path", "path", prefix);
+    results_text(out, "kind", "what it is", "token dataset");
+    results_text(out, "tokenizer", "tokenizer", info.tokenizer);
+    results_text(out, "m1_identity", *info.m1_identity ? "identity of its M1" : NULL,
+                 info.m1_identity);
+    results_count(out, "n_documents", "documents", info.n_documents);
+    results_count(out, "n_bytes", "bytes of text", info.n_bytes);
+    results_count(out, "n_tokens", "tokens", info.n_tokens);
+    results_real(out, "bytes_per_token", "bytes/token", 4,
+                 (double)info.n_bytes / (double)info.n_tokens);
+    results_count(out, "n_codes", "ids", (uint64_t)info.n_codes);
+    results_count(out, "id_bytes", "bytes of an id", (uint64_t)info.id_nbytes);
+    return results_print(out, stdout, session->common->json);
+}
+
+/* PREFIX, or PREFIX.bin, .idx, .json; and PREFIX stands for its parts PREFIX.train and so on.
+ * Returns -1 if it is none. */
+static int info_any_dataset(tool_session *session, const char *path, int full) {
+    static const char *const suffixes[] = {"", ".bin", ".idx", ".json"}, *const parts[] = {
+                                                                             "", ".train", ".valid",
+                                                                             ".test"};
+    int code = -1;
+    for (size_t i = 0; i < 4 && code == -1; ++i) {
+        const size_t n = strlen(path), m = strlen(suffixes[i]);
+        if (n <= m || strcmp(path + n - m, suffixes[i]) != 0) continue;
+        for (size_t j = 0; j < 4 && code <= 0; ++j) {
+            char prefix[4096], index[4096 + 8];
+            snprintf(prefix, sizeof prefix, "%.*s%s", (int)(n - m), path, parts[j]);
+            snprintf(index, sizeof index, "%s.idx", prefix);
+            if (!path_is_dataset(prefix) || !path_is_file(index)) continue;
+            if (code == 0 && !session->common->json) putchar('\n');
+            code = info_dataset(session, prefix, full);
+        }
+    }
+    return code;
+}
+
+/* ---- compressed files ---- */
+
+static int info_container(tool_session *session, const char *path) {
+    isb_compress_result info;
+    const isb_status status = isb_container_info(session->context, path, &info);
+    if (status != ISB_OK) return error_status(session, status);
+    const double raw = (double)info.raw_nbytes, packed = (double)info.packed_nbytes;
+    results *out = results_new("info");
+    results_text(out, "path", "path", path);
+    results_text(out, "kind", "what it is", "compressed file");
+    results_text(out, "m1_identity", "identity of its M1", info.m1_identity);
+    results_count(out, "raw_bytes", "bytes of data", info.raw_nbytes);
+    results_count(out, "packed_bytes", "bytes compressed", info.packed_nbytes);
+    results_real(out, "bits_per_byte", "bits/byte", 4, 8 * packed / raw);
+    results_count(out, "n_chunks", "chunks", info.n_chunks);
+    return results_print(out, stdout, session->common->json);
+}
+
+static int info_path(tool_session *session, const char *path, int full) {
+    if (path_is_dir(path)) return info_folder(session, path);
+    const int code = info_any_dataset(session, path, full);
+    return code >= 0 ? code : info_container(session, path);
+}
+
+static int run_info(tool_session *session, void *values) {
+    const info_values *v = values;
+    if (v->paths.count == 0) return info_machine(session);
+    int first = 0;
+    for (size_t i = 0; i < v->paths.count; ++i) {
+        if (i > 0 && !session->common->json) putchar('\n');
+        const int code = info_path(session, v->paths.items[i], v->full);
+        if (first == 0) first = code;
+    }
+    return first;
+}
+
+const tool_command command_info = {
+    .name = "info",
+    .summary = "tell what a file or folder is, or what this machine can do",
+    .synopsis = "[PATH ...] [--full] [OPTION ...]",
+    .description =
+        "Tells what each PATH is: a model's folder, a training run, the prefix of a token "
+        "dataset, or a compressed file. Checksums are verified, so it also finds damage. Without "
+        "a PATH: the version, the processor and instruction set in use, and the libraries.",
+    .examples = "  isobit info\n"
+                "  isobit info m1 tokens book.txt.isb",
+    .options = info_options,
+    .n_options = sizeof info_options / sizeof *info_options,
+    .operands = COMPLETE_FILE,
+    .operands_offset = offsetof(info_values, paths),
+    .values_nbytes = sizeof(info_values),
+    .run = run_info,
+};

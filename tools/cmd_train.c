@@ -1,0 +1,347 @@
+/* cmd_train.c: isobit train */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "session.h"
+
+typedef struct train_values {
+    common_values common;
+    text_list data;
+    const char *config, *size, *tokenizer, *m1, *out, *init_from;
+    corpus_values corpus;
+    int activation, position, untied, optimizer, schedule, resume, overwrite;
+    uint64_t context, steps, tokens, batch, accumulate, warmup, seed, save_every, eval_every,
+        log_every, eval_batches, keep;
+    double minutes, flops, lr, lr_final, weight_decay, beta1, beta2, eps, grad_clip, z_loss,
+        cut_share;
+} train_values;
+
+#define AT(field) .offset = offsetof(train_values, field)
+
+static const option_spec train_options[] = {
+    {.group = "Data", .name = "data", .letter = 'd', .metavar = "PATH ...", .type = OPTION_LIST,
+     .complete = COMPLETE_FILE, AT(data),
+     .help = "text files or folders, \"-\" for standard input, or the prefix of a dataset made "
+             "by \"isobit prepare\""},
+    {.name = "tokenizer", .letter = 't', .metavar = "SPEC", .type = OPTION_TEXT,
+     .complete = COMPLETE_CHOICES, AT(tokenizer), .choices = "bytes|window:b=16|ac|static-ac",
+     .help = "how text becomes tokens, see \"isobit help tokenizers\"; a prepared dataset brings "
+             "its own. Without it: bytes"},
+    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
+     .help = "the M1 behind the tokenizer; a copy is kept in the run's folder"},
+    CORPUS_OPTION_FORMAT(train_values),
+    CORPUS_OPTION_DOCUMENT(train_values),
+    CORPUS_OPTION_VALID(train_values),
+    CORPUS_OPTION_TEST(train_values),
+    CORPUS_OPTION_MAX(train_values),
+
+    {.group = "Run", .name = "out", .letter = 'o', .metavar = "DIR", .type = OPTION_TEXT,
+     .complete = COMPLETE_DIR, AT(out),
+     .help = "the run's folder: the model, checkpoints, log.jsonl, TensorBoard events"},
+    {.name = "resume", .type = OPTION_FLAG, AT(resume),
+     .help = "go on from the newest whole checkpoint in --out; options of the first call need "
+             "not be repeated"},
+    {.name = "overwrite", .type = OPTION_FLAG, AT(overwrite),
+     .help = "replace an older run in --out"},
+    {.name = "config", .metavar = "FILE", .type = OPTION_TEXT, .complete = COMPLETE_FILE,
+     AT(config),
+     .help = "take options from a JSON object such as {\"size\": \"3m\", \"steps\": \"10k\"}; "
+             "the command line wins"},
+    {.name = "seed", .metavar = "N", .type = OPTION_COUNT, .initial = "0", AT(seed),
+     .help = "fixes the first weights and the order of the data"},
+
+    {.group = "Budget (the first reached ends the run; without any: 1000 steps)", .name = "steps",
+     .metavar = "N", .type = OPTION_COUNT, .low = 1, AT(steps), .help = "optimiser steps"},
+    {.name = "tokens", .metavar = "N", .type = OPTION_COUNT, .low = 1, AT(tokens),
+     .help = "tokens trained on"},
+    {.name = "minutes", .metavar = "M", .type = OPTION_REAL, .low = 0.001, .high = 1e6, AT(minutes),
+     .help = "wall time, such as 2.5"},
+    {.name = "flops", .metavar = "F", .type = OPTION_REAL, .low = 1, AT(flops),
+     .help = "training FLOPs, such as 1e15: three times every product of the forward pass"},
+
+    {.group = "Model", .name = "size", .metavar = "NAME", .type = OPTION_WORD,
+     .complete = COMPLETE_CHOICES, .initial = "nano", AT(size),
+     .choices = "static|nano|tiny|3m|25m|113m|403m|2b",
+     .help = "parameters without embeddings; static is no network: the byte counts of the text, "
+             "for static-ac"},
+    {.name = "context", .metavar = "N", .type = OPTION_COUNT, .low = 8, .high = 1048576,
+     .initial = "512", AT(context), .help = "tokens the model looks back at"},
+    {.name = "activation", .metavar = "NAME", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "silu|relu", .initial = "silu", AT(activation),
+     .help = "of the gated MLP; relu is the published setting"},
+    {.name = "position", .metavar = "NAME", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "rope|t5", .initial = "rope", AT(position),
+     .help = "rotary embedding, or learned relative biases as published"},
+    {.name = "untied", .type = OPTION_FLAG, AT(untied),
+     .help = "an output matrix of its own instead of the embedding"},
+    {.name = "init-from", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,
+     AT(init_from), .help = "start from this model's weights"},
+
+    {.group = "Optimisation", .name = "batch", .letter = 'b', .metavar = "N", .type = OPTION_COUNT,
+     .low = 1, .high = 65536, .initial = "8", AT(batch),
+     .help = "rows of --context tokens in a micro-batch"},
+    {.name = "accumulate", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 65536,
+     .initial = "1", AT(accumulate), .help = "micro-batches in a step"},
+    {.name = "optimizer", .metavar = "NAME", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "adamw|adafactor", .initial = "adamw", AT(optimizer),
+     .help = "adafactor with --schedule rsqrt is the published setting"},
+    {.name = "schedule", .metavar = "NAME", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "cosine|linear|wsd|rsqrt|constant", .initial = "cosine", AT(schedule),
+     .help = "how the learning rate goes on after the warm-up; wsd is stable, then falls over "
+             "the last fifth"},
+    {.name = "lr", .metavar = "X", .type = OPTION_REAL, .low = 1e-12, .high = 100, AT(lr),
+     .help = "learning rate at its highest; without it, by size and optimiser"},
+    {.name = "lr-final", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .initial = "0.1",
+     AT(lr_final), .help = "share of --lr left at the end (cosine, linear, wsd)"},
+    {.name = "warmup", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(warmup),
+     .help = "steps over which the rate rises; without it 2% of the run, at least 10"},
+    {.name = "weight-decay", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 10,
+     .initial = "0.1", AT(weight_decay), .help = "0: none"},
+    {.name = "grad-clip", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1e6, .initial = "1",
+     AT(grad_clip), .help = "the gradient's norm is cut to this; 0: never"},
+    {.name = "z-loss", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .initial = "1e-4",
+     AT(z_loss), .help = "weight of (log Z)^2, which keeps the logits small; 0: none"},
+    {.name = "beta1", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 0.9999, .initial = "0.9",
+     AT(beta1), .help = "AdamW's first moment"},
+    {.name = "beta2", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 0.99999,
+     .initial = "0.95", AT(beta2), .help = "AdamW's second moment"},
+    {.name = "eps", .metavar = "X", .type = OPTION_REAL, .low = 1e-20, .high = 1, .initial = "1e-8",
+     AT(eps), .help = "AdamW's epsilon"},
+    {.name = "cut-share", .metavar = "X", .type = OPTION_REAL, .high = 1, AT(cut_share),
+     .help = "share of rows cut into short pieces, from 0 to 1: an M1 for windows must do well "
+             "from an empty context"},
+
+    {.group = "Saving and measuring", .name = "save-every", .metavar = "STEPS",
+     .type = OPTION_COUNT, .low = 1, AT(save_every),
+     .help = "write a checkpoint so often; without it only at the end and when interrupted"},
+    {.name = "keep", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 1000, .initial = "2",
+     AT(keep), .help = "checkpoints kept"},
+    {.name = "eval-every", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(eval_every),
+     .help = "measure the loss on the valid documents so often; without it at ten points and at "
+             "the end"},
+    {.name = "eval-batches", .metavar = "N", .type = OPTION_COUNT, .low = 1, .initial = "20",
+     AT(eval_batches), .help = "micro-batches in such a measurement"},
+    {.name = "log-every", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, .initial = "10",
+     AT(log_every), .help = "lines in log.jsonl"},
+};
+
+/* ---- the options of the first call, for --resume ---- */
+
+static const char *const not_kept[] = {"config", "out", "resume", "overwrite", NULL};
+
+static bool options_path(const char *out_dir, char *path, size_t nbytes) {
+    const int n = snprintf(path, nbytes, "%s/options.json", out_dir);
+    return n > 0 && (size_t)n < nbytes;
+}
+
+/* A longer budget replaces the old one as a whole: "--resume --tokens 2M" must not stop at the old
+ * --steps. */
+static void forget_old_budget(train_values *v, uint64_t seen_before, const parsed_options *parsed) {
+    static const char *const budgets[] = {"steps", "tokens", "minutes", "flops"};
+    parsed_options before = *parsed;
+    before.seen = seen_before;
+    bool given[4], any = false;
+    for (size_t i = 0; i < 4; ++i) any |= given[i] = options_seen(&before, budgets[i]);
+    if (!any) return;
+    if (!given[0]) v->steps = 0;
+    if (!given[1]) v->tokens = 0;
+    if (!given[2]) v->minutes = 0;
+    if (!given[3]) v->flops = 0;
+}
+
+static int recall_options(tool_session *session, train_values *v) {
+    char path[4096];
+    if (!v->resume || !options_path(v->out, path, sizeof path) || !path_is_file(path)) return 0;
+    const uint64_t seen = session->parsed->seen;
+    const int code = options_read_config(session->parsed, path);
+    if (code == 0) forget_old_budget(v, seen, session->parsed);
+    return code;
+}
+
+/* Called when training has begun, since by then the library has accepted the folder.  Renamed into
+ * place: a run that is killed here resumes with the old options or the new, never with half of
+ * them.  Without this file --resume works too, with all options repeated, so a failure is only
+ * noted. */
+static void remember_options(void *user) {
+    tool_session *session = user;
+    const train_values *v = session->parsed->values;
+    char path[4096], temporary[4096 + 8];
+    if (!options_path(v->out, path, sizeof path)) return;
+    snprintf(temporary, sizeof temporary, "%s.part", path);
+    const bool written = options_write_config(session->parsed, temporary, not_kept);
+    if (written && rename(temporary, path) == 0) return;
+    remove(temporary);
+    progress_log(&session->progress, ISB_LOG_WARNING,
+                 "could not write options.json: repeat the options with --resume");
+}
+
+/* ---- what the library is asked for ---- */
+
+static int fill_model(tool_session *session, const train_values *v, isb_train_options *o) {
+    const isb_status status = isb_model_config_init(session->context, v->size, &o->model);
+    if (status != ISB_OK) return error_status(session, status);
+    o->model.vocab_size = 0; /* from the dataset */
+    o->model.context_length = (int64_t)v->context;
+    o->model.activation = (isb_activation)v->activation;
+    o->model.position = (isb_position)v->position;
+    o->model.tie_embeddings = !v->untied;
+    return 0;
+}
+
+static int fill_data(tool_session *session, const train_values *v, isb_train_options *o) {
+    isb_prepare_options_init(&o->prepare);
+    const bool dataset = v->data.count == 1 && path_is_dataset(v->data.items[0]);
+    o->m1_dir = v->m1;
+    if (dataset) {
+        if (v->tokenizer) {
+            return error_usage(session->command->name,
+                               "--tokenizer: %s is a dataset, which has its own", v->data.items[0]);
+        }
+        o->dataset_prefix = v->data.items[0];
+        return 0;
+    }
+    o->text_paths = v->data.items;
+    o->n_text_paths = v->data.count;
+    o->prepare.tokenizer = v->tokenizer ? v->tokenizer : "bytes";
+    o->prepare.m1_dir = v->m1;
+    o->prepare.split_files = 1;
+    return corpus_options_from(session, &v->corpus, &o->prepare.corpus);
+}
+
+static void fill_optimisation(const train_values *v, isb_train_options *o) {
+    o->max_steps = v->steps;
+    o->max_tokens = v->tokens;
+    o->max_minutes = v->minutes;
+    o->max_flops = v->flops;
+    o->batch_rows = (size_t)v->batch;
+    o->accumulate = (size_t)v->accumulate;
+    o->optimizer = (isb_optimizer)v->optimizer;
+    o->schedule = (isb_schedule)v->schedule;
+    o->lr = v->lr;
+    o->lr_final_ratio = v->lr_final;
+    o->warmup_steps = v->warmup;
+    o->weight_decay = v->weight_decay;
+    o->beta1 = v->beta1;
+    o->beta2 = v->beta2;
+    o->eps = v->eps;
+    o->grad_clip = v->grad_clip;
+    o->z_loss = v->z_loss;
+    o->seed = v->seed;
+    o->cut_share = v->cut_share;
+    o->save_every = v->save_every;
+    o->eval_every = v->eval_every;
+    o->log_every = v->log_every;
+    o->eval_batches = (size_t)v->eval_batches;
+    o->keep = (size_t)v->keep;
+}
+
+static int report(const tool_session *session, const train_values *v, const isb_train_result *r) {
+    results *out = results_new("train");
+    results_text(out, "out", "folder", v->out);
+    results_text(out, "model_identity", "model", r->model.identity);
+    results_text(out, "tokenizer", "tokenizer", r->model.tokenizer);
+    results_count(out, "n_parameters", "parameters", (uint64_t)r->model.n_parameters);
+    results_count(out, "n_parameters_no_embed", "  without embeddings",
+                  (uint64_t)r->model.n_parameters_no_embed);
+    results_count(out, "steps", "steps", r->steps);
+    results_count(out, "tokens", "tokens", r->tokens);
+    results_seconds(out, "seconds", "time", r->seconds);
+    results_si(out, "tokens_per_s", "tokens/s", r->tokens_per_s);
+    results_si(out, "train_flops", "FLOPs", r->train_flops);
+    results_si(out, "flops_per_s", "FLOPs/s", r->flops_per_s);
+    results_si(out, "memory_bytes", "memory, bytes", (double)r->memory_nbytes);
+    results_real(out, "train_bits_per_token", "bits/token, trained on", 4,
+                 r->train_loss_nats / log(2.0));
+    results_real(out, "valid_bits_per_token", "bits/token, held out", 4,
+                 r->valid_loss_nats / log(2.0));
+    results_real(out, "valid_bits_per_byte", "bits/byte, held out", 4, r->valid_bits_per_byte);
+    return results_print(out, stdout, session->common->json);
+}
+
+static int train_static(tool_session *session, const train_values *v) {
+    static const char *const allowed[] = {
+        "data",          "size",           "out",           "overwrite", "config", "input-format",
+        "document-size", "valid-permille", "test-permille", "max-bytes", NULL};
+    const char *other = options_first_other(session->parsed, allowed);
+    if (other) {
+        return error_usage(session->command->name, "--%s has no meaning with --size static", other);
+    }
+    isb_corpus_options corpus;
+    isb_corpus_options_init(&corpus);
+    const int code = corpus_options_from(session, &v->corpus, &corpus);
+    if (code != 0) return code;
+    corpus.split = ISB_SPLIT_TRAIN;
+    const isb_status status = isb_train_static(session->context, v->data.items, v->data.count,
+                                               &corpus, v->out, v->overwrite);
+    if (status != ISB_OK) return error_status(session, status);
+    results *out = results_new("train");
+    results_text(out, "out", "folder", v->out);
+    return results_print(out, stdout, session->common->json);
+}
+
+static int check_required(const tool_session *session, const train_values *v) {
+    const char *name = session->command->name;
+    if (!v->out) return error_usage(name, "--out DIR is missing: where does the run go?");
+    if (v->resume && v->overwrite) {
+        return error_usage(name, "--resume and --overwrite exclude each other");
+    }
+    return 0;
+}
+
+static int run_train(tool_session *session, void *values) {
+    train_values *v = values;
+    int code = v->config ? options_read_config(session->parsed, v->config) : 0;
+    if (code == 0) code = check_required(session, v);
+    if (code == 0) code = recall_options(session, v);
+    if (code == 0 && v->data.count == 0) {
+        code =
+            error_usage(session->command->name, "--data is missing: files, folders or a dataset");
+    }
+    if (code != 0) return code;
+    if (strcmp(v->size, "static") == 0) return train_static(session, v);
+
+    isb_train_options options;
+    isb_train_options_init(&options);
+    code = fill_model(session, v, &options);
+    if (code == 0) code = fill_data(session, v, &options);
+    if (code != 0) return code;
+    fill_optimisation(v, &options);
+    options.out_dir = v->out;
+    options.init_from = v->init_from;
+    options.resume = v->resume;
+    options.overwrite = v->overwrite;
+    session->progress.awaited_task = "train";
+    session->progress.on_awaited = remember_options;
+    session->progress.awaited_user = session;
+    isb_train_result result;
+    const isb_status status = isb_train(session->context, &options, &result);
+    if (status != ISB_OK) return error_status(session, status);
+    return report(session, v, &result);
+}
+
+const tool_command command_train = {
+    .name = "train",
+    .summary = "train a model (M1 or M2) on text or on a prepared dataset",
+    .synopsis = "--data PATH ... --out DIR [--size NAME] [--tokenizer SPEC] [--m1 DIR] [OPTION "
+                "...]\n"
+                "--out DIR --resume [OPTION ...]",
+    .description =
+        "Trains a decoder-only transformer. On text, the text is tokenised into DIR/data first "
+        "and divided by document into train, valid and test; on a dataset, its .train part is "
+        "used and its .valid part measured.\n\n"
+        "Results: DIR/config.json and DIR/model.safetensors are the model in Hugging Face form, "
+        "DIR/checkpoints holds what --resume needs, DIR/log.jsonl has the loss curve, and "
+        "TensorBoard reads DIR. The same seed and number of threads give the same model bit for "
+        "bit, and so does a resumed run.",
+    .examples =
+        "  isobit train --size nano --data corpus/ --out m1 --minutes 5 --cut-share 0.75\n"
+        "  isobit train --size 3m --tokenizer window:b=16 --m1 m1 --data corpus/ --out m2 --steps 20k\n"
+        "  isobit train --out m2 --resume --steps 40k",
+    .options = train_options,
+    .n_options = sizeof train_options / sizeof *train_options,
+    .operands = COMPLETE_FILE,
+    .operands_offset = offsetof(train_values, data),
+    .values_nbytes = sizeof(train_values),
+    .run = run_train,
+};
