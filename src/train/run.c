@@ -1,0 +1,224 @@
+/* Sets a training run up: options, data, model, memory, files; in this order, so that what is wrong is found before what
+ * takes long, and an older run is replaced last. */
+#include "train/run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/plan.h"
+#include "data/options.h"
+#include "train/settings.h"
+
+enum { DEFAULT_CONTEXT = 512, CUT_MIN = 4 };
+
+void isb_train_options_init(isb_train_options *options) {
+    *options = (isb_train_options){.struct_size = sizeof *options};
+    options->model.struct_size = sizeof options->model;
+    isb_prepare_options_init(&options->prepare);
+}
+
+/* ---- options ---- */
+
+static isb_status check_options(isb_context *ctx, const isb_train_options *o) {
+    ISB_TRY(ISB__CHECK_OPTIONS(ctx, o, "isb_train_options"));
+    const bool prefix = o->dataset_prefix != NULL, text = o->n_text_paths > 0;
+    if (!o->out_dir || !*o->out_dir) return isb__fail(ctx, ISB_ERR_ARGUMENT, "out_dir is missing: the folder to train in");
+    if (prefix && text) {
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "both dataset_prefix and text_paths are given; train on one of the two");
+    }
+    if (!prefix && !text && !o->resume) {
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "nothing to train on: give dataset_prefix or text_paths");
+    }
+    if (o->resume && o->overwrite) {
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "both resume and overwrite are set; choose whether the run in %s goes on or is "
+                         "replaced", o->out_dir);
+    }
+    if (!o->resume && !o->overwrite && isb__run_exists(ctx, o->out_dir)) {
+        return isb__fail(ctx, ISB_ERR_EXISTS, "%s holds a run already; resume it, overwrite it, or choose another folder", o->out_dir);
+    }
+    return ISB_OK;
+}
+
+/* What is not given comes from the checkpoint. */
+static isb_status merge_checkpoint(isb__run *run, const isb__checkpoint *c) {
+    isb_train_options *s = &run->settings;
+    ISB_TRY(isb__settings_merge(run->ctx, c->options, s));
+    if (!s->dataset_prefix && s->n_text_paths == 0) s->dataset_prefix = c->dataset_prefix;
+    return ISB_OK;
+}
+
+static isb_status check_fingerprint(const isb__run *run, const isb__checkpoint *c) {
+    if (strcmp(run->data.fingerprint, c->fingerprint) == 0) return ISB_OK;
+    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "the training data has fingerprint %s, but the checkpoint in %s was trained on %s; "
+                     "resume with the same data", run->data.fingerprint, c->dir, c->fingerprint);
+}
+
+/* ---- the model ---- */
+
+static isb_status check_vocabulary(const isb__run *run, int64_t vocab_size, const char *whose) {
+    const isb_dataset_info *info = &run->data.train->info;
+    if (vocab_size == info->n_codes + 1) return ISB_OK;
+    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "%s has a vocabulary of %lld ids, but the data has %lld codes and the boundary "
+                     "(%s): %lld", whose, (long long)vocab_size, (long long)info->n_codes, info->tokenizer,
+                     (long long)info->n_codes + 1);
+}
+
+static isb_status check_origin(const isb__run *run, const isb_model *model, const char *dir) {
+    const isb_dataset_info *info = &run->data.train->info;
+    ISB_TRY(check_vocabulary(run, model->config.vocab_size, dir));
+    if (strcmp(model->tokenizer, info->tokenizer) == 0 && strcmp(model->m1_identity, info->m1_identity) == 0) return ISB_OK;
+    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "%s was trained on ids of %s (M1 '%s'), but the data has ids of %s (M1 '%s')", dir,
+                     model->tokenizer, model->m1_identity, info->tokenizer, info->m1_identity);
+}
+
+static bool same_shape(const isb_model_config *a, const isb_model_config *b) {
+    return a->hidden_size == b->hidden_size && a->n_layers == b->n_layers && a->n_heads == b->n_heads &&
+           a->intermediate_size == b->intermediate_size && a->activation == b->activation && a->position == b->position &&
+           a->tie_embeddings == b->tie_embeddings;
+}
+
+/* Continues from the weights of `init_from`, whose shape is taken if none is given. */
+static isb_status load_initial(isb__run *run) {
+    isb_train_options *s = &run->settings;
+    ISB_TRY(isb_model_load(run->ctx, s->init_from, &run->model));
+    ISB_TRY(check_origin(run, run->model, s->init_from));
+    isb_model_config *config = &run->model->config;
+    if (s->model.hidden_size != 0 && !same_shape(&s->model, config)) {
+        return isb__fail(run->ctx, ISB_ERR_MISMATCH, "the model in %s has another shape (hidden_size %lld, n_layers %lld) than asked "
+                         "for (%lld, %lld); leave the size out", s->init_from, (long long)config->hidden_size,
+                         (long long)config->n_layers, (long long)s->model.hidden_size, (long long)s->model.n_layers);
+    }
+    if (s->model.context_length != 0) config->context_length = s->model.context_length;
+    s->model = *config;
+    return isb_model_config_check(run->ctx, config);
+}
+
+static isb_status create_model(isb__run *run) {
+    isb_train_options *s = &run->settings;
+    const isb_dataset_info *info = &run->data.train->info;
+    if (s->model.hidden_size == 0) {
+        return isb__fail(run->ctx, ISB_ERR_ARGUMENT, "the model has no size; fill `model` with isb_model_config_init()");
+    }
+    if (s->model.vocab_size == 0) s->model.vocab_size = info->n_codes + 1;
+    if (s->model.context_length == 0) s->model.context_length = DEFAULT_CONTEXT;
+    ISB_TRY(isb_model_config_check(run->ctx, &s->model));
+    ISB_TRY(check_vocabulary(run, s->model.vocab_size, "the model"));
+    ISB_TRY(isb__model_create(run->ctx, &s->model, &run->model));
+    isb__model_init_weights(run->model, s->seed);
+    snprintf(run->model->tokenizer, sizeof run->model->tokenizer, "%s", info->tokenizer);
+    snprintf(run->model->m1_identity, sizeof run->model->m1_identity, "%s", info->m1_identity);
+    return ISB_OK;
+}
+
+static isb_status load_checkpoint_model(isb__run *run, const isb__checkpoint *c) {
+    ISB_TRY(isb_model_load(run->ctx, c->dir, &run->model));
+    return check_origin(run, run->model, c->dir);
+}
+
+/* ---- memory ---- */
+
+static isb_status open_loader(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const isb_dataset_info *info = &run->data.train->info;
+    const size_t T = (size_t)s->model.context_length;
+    const isb__loader_options options = {s->batch_rows, T, s->seed, 1, s->cut_share, T < CUT_MIN ? T : CUT_MIN};
+    ISB_TRY(isb__loader_create(run->ctx, run->data.train, &options, &run->loader));
+    const uint64_t n = info->n_tokens + info->n_documents;
+    if (n >= T) return ISB_OK;
+    return isb__fail(run->ctx, ISB_ERR_EMPTY, "the training data has %" PRIu64 " ids, fewer than one row of %zu; give it more text or a "
+                     "shorter context", n, T);
+}
+
+static isb_status plan_buffers(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const size_t n_ids = s->accumulate * s->batch_rows * (size_t)s->model.context_length;
+    isb__plan plan;
+    isb__plan_begin(&plan, run->ctx);
+    isb__plan_add(&plan, "gradients", run->model->n_floats * sizeof(float), &run->grads);
+    isb__plan_add(&plan, "inputs", n_ids * sizeof(int32_t), &run->inputs);
+    isb__plan_add(&plan, "targets", n_ids * sizeof(int32_t), &run->targets);
+    isb__plan_add(&plan, "starts", n_ids * sizeof(int32_t), &run->starts);
+    run->memory_nbytes += isb__plan_nbytes(&plan);
+    return isb__plan_commit(&plan, &run->block);
+}
+
+static isb_status open_engine(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const size_t B = s->batch_rows, T = (size_t)s->model.context_length;
+    const isb__optimizer_options optimizer = {s->optimizer, isb__setting(s->beta1), isb__setting(s->beta2), isb__setting(s->eps),
+                                              isb__setting(s->weight_decay)};
+    ISB_TRY(isb__graph_create(run->ctx, run->model, B, T, 1, 0, &run->graph));
+    ISB_TRY(isb__optimizer_create(run->ctx, run->model, &optimizer, &run->optimizer));
+    ISB_TRY(plan_buffers(run));
+    run->memory_nbytes += run->model->n_floats * sizeof(float) + isb__graph_nbytes(run->graph) + isb__optimizer_nbytes(run->optimizer);
+    if (!run->data.valid) return ISB_OK;
+    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)s->model.vocab_size - 1, &run->scorer);
+}
+
+/* ---- state and files ---- */
+
+static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
+    isb__train_progress *p = &run->progress;
+    ISB_TRY(isb__grow_array(run->ctx, (size_t)c->step + 1, sizeof *p->losses, &run->losses_capacity, &p->losses));
+    ISB_TRY(isb__checkpoint_load_optimizer(c, run->optimizer, p->losses));
+    p->step = c->step;
+    p->tokens = c->tokens;
+    p->seconds = c->seconds;
+    return ISB_OK;
+}
+
+static isb_status open_files(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const int64_t step = s->resume ? (int64_t)run->progress.step : -1;
+    if (!s->resume) ISB_TRY(isb__run_remove(run->ctx, s->out_dir));
+    ISB_TRY(isb__train_data_copy_m1(&run->data, s->out_dir));
+    ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
+    ISB_TRY(isb__tensorboard_open(run->ctx, s->out_dir, step < 0 ? -1 : step + 1, &run->tensorboard));
+    return s->resume ? isb__model_publish(run->ctx, run->model, s->out_dir) : ISB_OK;
+}
+
+static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
+    isb_train_options *s = &run->settings;
+    if (s->resume) ISB_TRY(merge_checkpoint(run, c));
+    ISB_TRY(isb__dir_create(run->ctx, s->out_dir));
+    ISB_TRY(isb__train_data_open(run->ctx, s, s->resume, &run->data));
+    if (s->resume) {
+        ISB_TRY(check_fingerprint(run, c));
+        ISB_TRY(load_checkpoint_model(run, c));
+    } else {
+        ISB_TRY(s->init_from ? load_initial(run) : create_model(run));
+    }
+    ISB_TRY(isb__settings_resolve(run->ctx, s));
+    ISB_TRY(open_loader(run));
+    ISB_TRY(open_engine(run));
+    if (s->resume) ISB_TRY(load_progress(run, c));
+    return open_files(run);
+}
+
+isb_status isb__run_open(isb_context *ctx, const isb_train_options *options, isb__run *run) {
+    isb__checkpoint checkpoint = {0};
+    *run = (isb__run){.ctx = ctx};
+    ISB_TRY(check_options(ctx, options));
+    run->settings = *options;
+    isb_status status = options->resume ? isb__checkpoint_find(ctx, options->out_dir, &checkpoint) : ISB_OK;
+    if (status == ISB_OK) status = open_with(run, &checkpoint);
+    isb__checkpoint_close(&checkpoint);
+    if (status != ISB_OK) isb__run_close(run);
+    return status;
+}
+
+void isb__run_close(isb__run *run) {
+    isb__tensorboard_close(run->tensorboard);
+    isb__log_jsonl_close(run->log);
+    isb__free(run->ctx, run->progress.losses);
+    isb__scorer_free(run->scorer);
+    isb__free(run->ctx, run->block);
+    isb__optimizer_free(run->optimizer);
+    isb__graph_free(run->graph);
+    isb__loader_free(run->loader);
+    isb_model_free(run->model);
+    isb__train_data_close(&run->data);
+    *run = (isb__run){0};
+}

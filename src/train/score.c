@@ -1,0 +1,149 @@
+/* Scores documents: cuts them into pieces, packs the pieces into rows, sums the losses.
+ *
+ *   document of 10 targets, T = 4, stride 1        targets  0 1 2 3 | (3) 4 5 6 | (6) 7 8 9      ( ): not scored again
+ *
+ *   rows       | a a a a b b . . |     a piece's `starts` keep it to itself; what is left of a row
+ *              | c c c c c c c d |     has no targets */
+#include "train/score.h"
+
+#include <math.h>
+#include <string.h>
+
+struct isb__scorer {
+    isb_context *ctx;
+    isb__graph *graph;
+    size_t B, T, stride;
+    int32_t boundary;
+    int32_t *inputs, *targets, *starts; /* [B, T] */
+    size_t *fill;                       /* [B] positions used */
+    int32_t *ids;                       /* a document of a dataset */
+    size_t ids_capacity;
+    size_t n_used;                      /* positions used in all rows */
+    isb__score score;
+};
+
+static void clear_rows(isb__scorer *s) {
+    for (size_t i = 0; i < s->B * s->T; ++i) {
+        s->inputs[i] = s->boundary;
+        s->targets[i] = -1;
+        s->starts[i] = (int32_t)(i % s->T);
+    }
+    memset(s->fill, 0, s->B * sizeof *s->fill);
+    s->n_used = 0;
+}
+
+void isb__scorer_reset(isb__scorer *s) {
+    clear_rows(s);
+    s->score = (isb__score){0};
+}
+
+static isb_status allocate(isb__scorer *s) {
+    ISB_TRY(isb__alloc_array(s->ctx, s->B * s->T, sizeof *s->inputs, &s->inputs));
+    ISB_TRY(isb__alloc_array(s->ctx, s->B * s->T, sizeof *s->targets, &s->targets));
+    ISB_TRY(isb__alloc_array(s->ctx, s->B * s->T, sizeof *s->starts, &s->starts));
+    return isb__alloc_array(s->ctx, s->B, sizeof *s->fill, &s->fill);
+}
+
+isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T, size_t stride, int32_t boundary,
+                              isb__scorer **scorer) {
+    *scorer = NULL;
+    if (stride >= T) {
+        return isb__fail(ctx, ISB_ERR_RANGE, "stride is %zu; it must be less than the context of %zu tokens", stride, T);
+    }
+    isb__scorer *s = NULL;
+    ISB_TRY(isb__alloc(ctx, sizeof *s, &s));
+    *s = (isb__scorer){.ctx = ctx, .graph = graph, .B = B, .T = T, .stride = stride, .boundary = boundary};
+    const isb_status status = allocate(s);
+    if (status != ISB_OK) {
+        isb__scorer_free(s);
+        return status;
+    }
+    clear_rows(s);
+    *scorer = s;
+    return ISB_OK;
+}
+
+void isb__scorer_free(isb__scorer *s) {
+    if (!s) return;
+    isb__free(s->ctx, s->ids);
+    isb__free(s->ctx, s->fill);
+    isb__free(s->ctx, s->starts);
+    isb__free(s->ctx, s->targets);
+    isb__free(s->ctx, s->inputs);
+    isb__free(s->ctx, s);
+}
+
+static isb_status flush(isb__scorer *s) {
+    if (s->n_used == 0) return ISB_OK;
+    ISB_TRY(isb__check_cancel(s->ctx));
+    const isb__batch batch = {s->inputs, s->targets, s->starts};
+    const double begin_s = isb__now_s();
+    isb__loss loss;
+    ISB_TRY(isb__graph_forward(s->graph, &batch, NULL, &loss));
+    s->score.seconds += isb__now_s() - begin_s;
+    s->score.nats += loss.nats;
+    s->score.n_targets += (uint64_t)loss.n_targets;
+    clear_rows(s);
+    return ISB_OK;
+}
+
+/* The first row with room for n positions; evaluates the batch if none has. */
+static isb_status find_row(isb__scorer *s, size_t n, size_t *row) {
+    for (*row = 0; *row < s->B; ++*row) {
+        if (s->T - s->fill[*row] >= n) return ISB_OK;
+    }
+    *row = 0;
+    return flush(s);
+}
+
+/* Targets [from, from + n) of the document, those before `scored` as context only.  Input k is id k - 1. */
+static isb_status add_piece(isb__scorer *s, const int32_t *ids, size_t count, size_t from, size_t n, size_t scored) {
+    size_t row = 0;
+    ISB_TRY(find_row(s, n, &row));
+    const size_t start = s->fill[row], at = row * s->T + start;
+    for (size_t i = 0; i < n; ++i) {
+        const size_t k = from + i;
+        s->inputs[at + i] = k == 0 ? s->boundary : ids[k - 1];
+        s->targets[at + i] = k < scored ? -1 : k < count ? ids[k] : s->boundary;
+        s->starts[at + i] = (int32_t)start;
+    }
+    s->fill[row] += n;
+    s->n_used += n;
+    return ISB_OK;
+}
+
+isb_status isb__scorer_add(isb__scorer *s, const int32_t *ids, size_t count, int ended) {
+    const size_t n_targets = count + (ended ? 1 : 0);
+    for (size_t scored = 0; scored < n_targets;) {
+        const size_t from = scored == 0 ? 0 : scored - s->stride;
+        const size_t n = n_targets - from < s->T ? n_targets - from : s->T;
+        ISB_TRY(add_piece(s, ids, count, from, n, scored));
+        scored = from + n;
+    }
+    return ISB_OK;
+}
+
+isb_status isb__scorer_finish(isb__scorer *s, isb__score *score) {
+    ISB_TRY(flush(s));
+    *score = s->score;
+    return ISB_OK;
+}
+
+isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset, uint64_t max_targets) {
+    uint64_t left = max_targets ? max_targets : UINT64_MAX;
+    for (uint64_t d = 0; d < dataset->info.n_documents && left > 0; ++d) {
+        const uint64_t length = (uint64_t)dataset->lengths[d];
+        const bool whole = length < left;
+        const size_t count = (size_t)(whole ? length : left);
+        ISB_TRY(isb__grow_array(s->ctx, count, sizeof *s->ids, &s->ids_capacity, &s->ids));
+        isb__dataset_read(dataset, dataset->starts[d], count, s->ids);
+        ISB_TRY(isb__scorer_add(s, s->ids, count, whole));
+        left -= count + whole;
+    }
+    return ISB_OK;
+}
+
+double isb__bits_per_byte(const isb_dataset_info *info, double nats_per_target) {
+    if (info->n_bytes == 0) return (double)NAN;
+    return nats_per_target / log(2.0) * (double)(info->n_tokens + info->n_documents) / (double)info->n_bytes;
+}
