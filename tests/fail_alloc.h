@@ -9,8 +9,9 @@
  *     ...
  *     fail_alloc_sweep("model load", load, "m1");
  *
- * The sweep runs the body with allocation 1, 2, 3, ... failing until it is not reached any more, and checks each time
- * that the status is NO_MEMORY with a text, that nothing leaked, and at the end that the body succeeds. */
+ * The sweep runs the body with allocation 1, 2, 3, ... failing until it is not reached any more,
+ * and checks each time that the status is NO_MEMORY with a text, that nothing leaked, and at the
+ * end that the body succeeds. */
 #ifndef ISB_TESTS_FAIL_ALLOC_H
 #define ISB_TESTS_FAIL_ALLOC_H
 
@@ -20,9 +21,9 @@
 #include "check.h"
 
 typedef struct fail_alloc {
-    atomic_size_t n_calls;   /* allocations since fail_alloc_arm() */
-    atomic_size_t fail_at;   /* the call that fails, from 1; 0: none */
-    atomic_size_t n_live;    /* blocks not released */
+    atomic_size_t n_calls; /* allocations since fail_alloc_arm() */
+    atomic_size_t fail_at; /* the call that fails, from 1; 0: none */
+    atomic_size_t n_live;  /* blocks not released */
 } fail_alloc;
 
 static inline void *fail_alloc_allocate(void *user, size_t nbytes, size_t alignment) {
@@ -57,9 +58,11 @@ static inline void fail_alloc_arm(fail_alloc *hooks, size_t fail_at) {
 
 typedef isb_status (*fail_alloc_body)(isb_context *ctx, void *arg);
 
-static inline void fail_alloc_report(int ok, const char *name, size_t n, const char *what, isb_status status) {
+static inline void fail_alloc_report(int ok, const char *name, size_t n, const char *what,
+                                     isb_status status) {
     char text[256];
-    snprintf(text, sizeof text, "allocation %zu failing: %s (%s)", n, what, isb_status_name(status));
+    snprintf(text, sizeof text, "allocation %zu failing: %s (%s)", n, what,
+             isb_status_name(status));
     check_report(ok, __FILE__, __LINE__, name, text);
 }
 
@@ -79,11 +82,15 @@ static inline int fail_alloc_try(const char *name, fail_alloc_body body, void *a
     fail_alloc_arm(&hooks, n);
     const isb_status status = body(ctx, arg);
     const int reached = atomic_load(&hooks.n_calls) >= n;
-    fail_alloc_report(status == (reached ? ISB_ERR_NO_MEMORY : ISB_OK), name, n, "wrong status", status);
-    fail_alloc_report(!reached || isb_context_error(ctx)[0] != '\0', name, n, "no error text", status);
-    fail_alloc_report(atomic_load(&hooks.n_live) == n_live_before, name, n, "memory leaked", status);
+    fail_alloc_report(status == (reached ? ISB_ERR_NO_MEMORY : ISB_OK), name, n, "wrong status",
+                      status);
+    fail_alloc_report(!reached || isb_context_error(ctx)[0] != '\0', name, n, "no error text",
+                      status);
+    fail_alloc_report(atomic_load(&hooks.n_live) == n_live_before, name, n, "memory leaked",
+                      status);
     isb_context_free(ctx);
-    fail_alloc_report(atomic_load(&hooks.n_live) == 0, name, n, "memory leaked by the context", status);
+    fail_alloc_report(atomic_load(&hooks.n_live) == 0, name, n, "memory leaked by the context",
+                      status);
     return reached;
 }
 

@@ -1,4 +1,5 @@
-/* A folder of its own for each test, removed at the end, and files made and seen without the code under test. */
+/* A folder of its own for each test, removed at the end, and files made and seen without the code
+ * under test. */
 #ifndef ISB_TESTS_TEMP_DIR_H
 #define ISB_TESTS_TEMP_DIR_H
 
@@ -14,7 +15,8 @@ static char temp_dir_path[512];
 
 static inline const char *temp_dir_begin(void) {
     const char *base = getenv("TMPDIR");
-    snprintf(temp_dir_path, sizeof temp_dir_path, "%s/isobit-test-XXXXXX", base && *base ? base : "/tmp");
+    snprintf(temp_dir_path, sizeof temp_dir_path, "%s/isobit-test-XXXXXX",
+             base && *base ? base : "/tmp");
     if (!mkdtemp(temp_dir_path)) {
         perror(temp_dir_path);
         exit(1);
@@ -22,11 +24,14 @@ static inline const char *temp_dir_begin(void) {
     return temp_dir_path;
 }
 
-static inline int temp_dir_remove_one(const char *path, const struct stat *info, int kind, struct FTW *walk) {
+static inline int temp_dir_remove_one(const char *path, const struct stat *info, int kind,
+                                      struct FTW *walk) {
     (void)info, (void)kind, (void)walk;
     return remove(path);
 }
-static inline void temp_dir_end(void) { nftw(temp_dir_path, temp_dir_remove_one, 16, FTW_DEPTH | FTW_PHYS); }
+static inline void temp_dir_end(void) {
+    nftw(temp_dir_path, temp_dir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 /* "name" inside the folder; the four newest results stay valid. */
 static inline const char *temp_path(const char *name) {

@@ -1,8 +1,8 @@
 /* isobit/status.h: what a call returns.
  *
- * Every call that can fail returns an isb_status: ISB_OK (0) or a negative code.  One code has one meaning and a
- * number is never used again.  The sentence for a code says what kind of thing went wrong; what exactly was expected
- * and found, and where, is in isb_context_error().
+ * Every call that can fail returns an isb_status: ISB_OK (0) or a negative code.  One code has one
+ * meaning and a number is never used again.  The sentence for a code says what kind of thing went
+ * wrong; what exactly was expected and found, and where, is in isb_context_error().
  *
  *     isb_status status = isb_model_load(context, "m1", &model);
  *     if (status != ISB_OK) {
@@ -22,7 +22,8 @@ extern "C" {
 #define ISB_API
 #endif
 
-/* X(name, number, sentence); grouped by kind: the call, the machine, the data, the file system, the numbers. */
+/* X(name, number, sentence); grouped by kind: the call, the machine, the data, the file system, the
+ * numbers. */
 #define ISB_STATUS_MAP(X)                                                     \
     X(ISB_OK, 0, "success")                                                   \
     X(ISB_ERR_ARGUMENT, -1, "invalid argument")                               \
@@ -53,8 +54,8 @@ typedef enum isb_status {
 #undef ISB_STATUS_ENUM
 } isb_status;
 
-/* The code's name ("ISB_ERR_CORRUPT") and sentence ("data is corrupt").  Never NULL; static storage; any thread.
- * An unknown number gives "ISB_ERR_UNKNOWN" and "unknown status". */
+/* The code's name ("ISB_ERR_CORRUPT") and sentence ("data is corrupt").  Never NULL; static
+ * storage; any thread. An unknown number gives "ISB_ERR_UNKNOWN" and "unknown status". */
 ISB_API const char *isb_status_name(isb_status status);
 ISB_API const char *isb_status_sentence(isb_status status);
 

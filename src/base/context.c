@@ -1,7 +1,8 @@
-/* The context: options checked and copied, environment read once, the last error, the log, cancellation.
+/* The context: options checked and copied, environment read once, the last error, the log,
+ * cancellation.
  *
- * Creation is the only place that reads the environment (ISB_CPU, ISB_THREADS).  When it fails there is no context to
- * ask for the reason, so the text goes to the caller's log function. */
+ * Creation is the only place that reads the environment (ISB_CPU, ISB_THREADS).  When it fails
+ * there is no context to ask for the reason, so the text goes to the caller's log function. */
 #include "base/context.h"
 
 #include <errno.h>
@@ -26,8 +27,8 @@ void isb_context_options_init(isb_context_options *options) {
     options->struct_size = sizeof *options;
 }
 
-/* Copies the caller's struct, which may be older (shorter) or newer (longer) than ours.  A longer one is fine as long
- * as it asks for nothing that this version does not know. */
+/* Copies the caller's struct, which may be older (shorter) or newer (longer) than ours.  A longer
+ * one is fine as long as it asks for nothing that this version does not know. */
 static isb_status copy_options(isb_context_options *to, const isb_context_options *from) {
     isb_context_options_init(to);
     if (from) {
@@ -38,7 +39,8 @@ static isb_status copy_options(isb_context_options *to, const isb_context_option
         memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
         to->struct_size = sizeof *to;
     }
-    if (!to->allocate != !to->release) return ISB_ERR_ARGUMENT; /* what one gives, only the other can take back */
+    /* what one gives, only the other can take back */
+    if (!to->allocate != !to->release) return ISB_ERR_ARGUMENT;
     if (!to->allocate) {
         to->allocate = isb__default_allocate;
         to->release = isb__default_release;
@@ -58,11 +60,13 @@ static isb_status choose_cpu(isb_context *ctx, const char *option) {
     ctx->cpu = detected;
     if (!name) return ISB_OK;
     if (!isb__cpu_tier_parse(name, &ctx->cpu)) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "%s: expected ref, avx2, avx512, avx512x or amx, found \"%s\"", source,
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "%s: expected ref, avx2, avx512, avx512x or amx, found \"%s\"", source,
                          name);
     }
     if (ctx->cpu > detected) {
-        return isb__fail(ctx, ISB_ERR_UNSUPPORTED, "%s: %s was asked for, but this machine has %s at most", source, name,
+        return isb__fail(ctx, ISB_ERR_UNSUPPORTED,
+                         "%s: %s was asked for, but this machine has %s at most", source, name,
                          isb__cpu_tier_name(detected));
     }
     return ISB_OK;
@@ -84,7 +88,8 @@ static int available_processors(void) {
     cpu_set_t set;
     int n = 0;
     if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-    if (n <= 0) n = (int)sysconf(_SC_NPROCESSORS_ONLN); /* more processors than cpu_set_t has bits */
+    /* more processors than cpu_set_t has bits */
+    if (n <= 0) n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (n <= 0) n = 1;
     n = quota_processors(n);
     return n < THREADS_MAX ? n : THREADS_MAX;
@@ -94,7 +99,8 @@ static isb_status choose_threads(isb_context *ctx, int option, int *n_threads) {
     if (option != 0) {
         *n_threads = option;
         if (option >= 1 && option <= THREADS_MAX) return ISB_OK;
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "threads: expected 1 to %d, found %d", THREADS_MAX, option);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "threads: expected 1 to %d, found %d", THREADS_MAX,
+                         option);
     }
     const char *text = environment("ISB_THREADS");
     *n_threads = available_processors();
@@ -102,14 +108,16 @@ static isb_status choose_threads(isb_context *ctx, int option, int *n_threads) {
     char *end = NULL;
     const long value = strtol(text, &end, 10);
     if (*end != '\0' || value < 1 || value > THREADS_MAX) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "ISB_THREADS: expected a number from 1 to %d, found \"%s\"", THREADS_MAX,
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "ISB_THREADS: expected a number from 1 to %d, found \"%s\"", THREADS_MAX,
                          text);
     }
     *n_threads = (int)value;
     return ISB_OK;
 }
 
-/* The tier is chosen before the pool starts its threads: AMX permission is inherited by threads made afterwards. */
+/* The tier is chosen before the pool starts its threads: AMX permission is inherited by threads
+ * made afterwards. */
 static isb_status start(isb_context *ctx) {
     int n_threads = 1;
     ISB_TRY(choose_cpu(ctx, ctx->options.cpu));
@@ -144,11 +152,17 @@ void isb_context_free(isb_context *context) {
     context->options.release(context->options.memory_user, context);
 }
 
-const char *isb_context_error(const isb_context *context) { return context ? context->error : "no context"; }
+const char *isb_context_error(const isb_context *context) {
+    return context ? context->error : "no context";
+}
 
-void isb_context_cancel(isb_context *context) { atomic_store_explicit(&context->cancel, 1, memory_order_relaxed); }
+void isb_context_cancel(isb_context *context) {
+    atomic_store_explicit(&context->cancel, 1, memory_order_relaxed);
+}
 
-void isb_context_cancel_clear(isb_context *context) { atomic_store_explicit(&context->cancel, 0, memory_order_relaxed); }
+void isb_context_cancel_clear(isb_context *context) {
+    atomic_store_explicit(&context->cancel, 0, memory_order_relaxed);
+}
 
 int isb_context_threads(const isb_context *context) { return isb__thread_count(context); }
 
@@ -156,7 +170,8 @@ const char *isb_context_cpu(const isb_context *context) { return isb__cpu_tier_n
 
 isb_status isb__check_cancel(isb_context *ctx) {
     if (!isb__cancelled(ctx)) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_CANCELLED, "stopped on request; files under their final names are whole");
+    return isb__fail(ctx, ISB_ERR_CANCELLED,
+                     "stopped on request; files under their final names are whole");
 }
 
 /* Formats aside first: the arguments may include the text that is being replaced. */
@@ -203,8 +218,8 @@ isb_status isb__fail_errno(isb_context *ctx, int error_number, const char *what,
     char buffer[128];
     const char *reason = strerror_r(error_number, buffer, sizeof buffer);
     const char *space = path ? " " : "";
-    return isb__fail(ctx, status_of_errno(error_number), "%s%s%s: %s%s", what, space, path ? path : "", reason,
-                     advice_for(error_number));
+    return isb__fail(ctx, status_of_errno(error_number), "%s%s%s: %s%s", what, space,
+                     path ? path : "", reason, advice_for(error_number));
 }
 
 void isb__log(isb_context *ctx, isb_log_level level, const char *format, ...) {

@@ -1,8 +1,9 @@
 /* CPU features as tiers.
  *
- * A feature counts only when three parties agree: the CPU has it (CPUID), the operating system saves its registers
- * (XGETBV), and, for the AMX tiles, Linux has granted this process their 8 KiB of state (arch_prctl).
- * Bits: Intel SDM vol. 2A, CPUID, table 3-8; vol. 1, section 13.3; Linux Documentation/arch/x86/xstate.rst. */
+ * A feature counts only when three parties agree: the CPU has it (CPUID), the operating system
+ * saves its registers (XGETBV), and, for the AMX tiles, Linux has granted this process their 8 KiB
+ * of state (arch_prctl).  Bits: Intel SDM vol. 2A, CPUID, table 3-8; vol. 1, section 13.3; Linux
+ * Documentation/arch/x86/xstate.rst. */
 #include "base/cpu.h"
 
 #include <pthread.h>
@@ -61,26 +62,31 @@ static isb__cpu_tier detect_tier(void) {
 
     const uint64_t avx2 = BIT(5), bmi2 = BIT(8);
     if (!all(extended.ebx, avx2 | bmi2) || !all(state, ymm_state)) return ISB__CPU_REF;
-    const uint64_t avx512_f = BIT(16), avx512_dq = BIT(17), avx512_bw = BIT(30), avx512_vl = BIT(31);
-    if (!all(extended.ebx, avx512_f | avx512_dq | avx512_bw | avx512_vl) || !all(state, zmm_state)) {
+    const uint64_t avx512_f = BIT(16), avx512_dq = BIT(17), avx512_bw = BIT(30),
+                   avx512_vl = BIT(31);
+    if (!all(extended.ebx, avx512_f | avx512_dq | avx512_bw | avx512_vl) ||
+        !all(state, zmm_state)) {
         return ISB__CPU_AVX2;
     }
     const uint64_t avx512_vnni = BIT(11), avx512_bf16 = BIT(5);
     if (!all(extended.ecx, avx512_vnni) || !all(more.eax, avx512_bf16)) return ISB__CPU_AVX512;
     const uint64_t amx_bf16 = BIT(22), amx_tile = BIT(24), amx_int8 = BIT(25);
-    if (!all(extended.edx, amx_bf16 | amx_tile | amx_int8) || !all(state, tile_state) || !amx_permitted()) {
+    if (!all(extended.edx, amx_bf16 | amx_tile | amx_int8) || !all(state, tile_state) ||
+        !amx_permitted()) {
         return ISB__CPU_AVX512X;
     }
     return ISB__CPU_AMX;
 }
 
-/* Present is not worth using: Intel runs vdpbf16ps at half the rate of a float32 FMA, AMD since Zen 4 (family 19h)
- * at the full rate, which is twice the multiply-adds. */
+/* Present is not worth using: Intel runs vdpbf16ps at half the rate of a float32 FMA, AMD since Zen
+ * 4 (family 19h) at the full rate, which is twice the multiply-adds. */
 static bool detect_fast_bf16_dot(isb__cpu_tier tier) {
     const registers vendor = cpuid(0, 0), version = cpuid(1, 0);
     uint32_t family = (version.eax >> 8) & 15;
     if (family == 15) family += (version.eax >> 20) & 255;
-    const bool amd = vendor.ebx == 0x68747541 && vendor.edx == 0x69746e65 && vendor.ecx == 0x444d4163; /* AuthenticAMD */
+    /* AuthenticAMD */
+    const bool amd =
+        vendor.ebx == 0x68747541 && vendor.edx == 0x69746e65 && vendor.ecx == 0x444d4163;
     return amd && family >= 0x19 && tier >= ISB__CPU_AVX512X;
 }
 

@@ -1,5 +1,5 @@
-/* What the optional backends say about themselves, for isb_build_info_json().  The CUDA part is implemented beside the
- * CUDA kernels and exists only in builds with ISB_HAVE_CUDA. */
+/* What the optional backends say about themselves, for isb_build_info_json().  The CUDA part is
+ * implemented beside the CUDA kernels and exists only in builds with ISB_HAVE_CUDA. */
 #ifndef ISB_BASE_DEVICES_H
 #define ISB_BASE_DEVICES_H
 
@@ -18,8 +18,8 @@ typedef struct isb__cuda_device {
     int compute_major, compute_minor;
 } isb__cuda_device;
 
-/* *count is 0 and the result ISB_OK where there is no device or no driver; UNSUPPORTED where the driver is there and
- * refuses, with its reason in `reason`. */
+/* *count is 0 and the result ISB_OK where there is no device or no driver; UNSUPPORTED where the
+ * driver is there and refuses, with its reason in `reason`. */
 isb_status isb__cuda_device_count(int *count, char *reason, size_t reason_nbytes);
 /* Errors: RANGE if there is no such device; UNSUPPORTED if the driver refuses. */
 isb_status isb__cuda_device_query(int index, isb__cuda_device *device);

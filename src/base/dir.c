@@ -4,7 +4,8 @@
  *
  *     PATH -> PATH.old      NEW -> PATH      sync      remove PATH.old
  *
- * A crash between the two leaves PATH.old alone; isb__dir_recover() sees that PATH is missing and puts it back. */
+ * A crash between the two leaves PATH.old alone; isb__dir_recover() sees that PATH is missing and
+ * puts it back. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@
 static isb_status create_one(isb_context *ctx, const char *path) {
     if (mkdir(path, 0777) == 0 || isb__path_is_dir(path)) return ISB_OK;
     if (errno == EEXIST) {
-        return isb__fail(ctx, ISB_ERR_EXISTS, "%s is a file where a folder was expected; move it away", path);
+        return isb__fail(ctx, ISB_ERR_EXISTS,
+                         "%s is a file where a folder was expected; move it away", path);
     }
     return isb__fail_errno(ctx, errno, "cannot create the folder", path);
 }
@@ -30,7 +32,8 @@ isb_status isb__dir_create(isb_context *ctx, const char *path) {
     char *part = NULL;
     ISB_TRY(isb__strdup(ctx, path, &part));
     isb_status status = ISB_OK;
-    for (char *slash = strchr(part + 1, '/'); slash && status == ISB_OK; slash = strchr(slash + 1, '/')) {
+    for (char *slash = strchr(part + 1, '/'); slash && status == ISB_OK;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         status = create_one(ctx, part);
         *slash = '/';
@@ -40,9 +43,12 @@ isb_status isb__dir_create(isb_context *ctx, const char *path) {
     return status;
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
-static isb_status read_names(isb_context *ctx, DIR *dir, const char *path, char ***names, size_t *count) {
+static isb_status read_names(isb_context *ctx, DIR *dir, const char *path, char ***names,
+                             size_t *count) {
     size_t capacity = 0;
     for (;;) {
         errno = 0;
@@ -99,10 +105,12 @@ static isb_status for_each_entry(isb_context *ctx, const char *dir, entry_fn fn)
 /* Links are removed, not followed. */
 isb_status isb__dir_remove(isb_context *ctx, const char *path) {
     struct stat info;
-    if (lstat(path, &info) != 0) return errno == ENOENT ? ISB_OK : isb__fail_errno(ctx, errno, "cannot examine", path);
+    if (lstat(path, &info) != 0)
+        return errno == ENOENT ? ISB_OK : isb__fail_errno(ctx, errno, "cannot examine", path);
     const bool is_dir = S_ISDIR(info.st_mode);
     if (is_dir) ISB_TRY(for_each_entry(ctx, path, isb__dir_remove));
-    if ((is_dir ? rmdir(path) : unlink(path)) != 0) return isb__fail_errno(ctx, errno, "cannot remove", path);
+    if ((is_dir ? rmdir(path) : unlink(path)) != 0)
+        return isb__fail_errno(ctx, errno, "cannot remove", path);
     return ISB_OK;
 }
 
@@ -113,18 +121,21 @@ static isb_status sync_tree(isb_context *ctx, const char *path) {
     if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)) return ISB_OK;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return isb__fail_errno(ctx, errno, "cannot open", path);
-    const bool synced = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: this file system needs no sync */
+    /* EINVAL: this file system needs no sync */
+    const bool synced = fsync(fd) == 0 || errno == EINVAL;
     const isb_status status = synced ? ISB_OK : isb__fail_errno(ctx, errno, "cannot sync", path);
     close(fd);
     return status;
 }
 
 static isb_status rename_dir(isb_context *ctx, const char *from, const char *to) {
-    return rename(from, to) == 0 ? ISB_OK : isb__fail_errno(ctx, errno, "cannot rename a folder to", to);
+    return rename(from, to) == 0 ? ISB_OK
+                                 : isb__fail_errno(ctx, errno, "cannot rename a folder to", to);
 }
 
 /* PATH.old is touched only while PATH is whole, or after PATH became whole. */
-static isb_status replace(isb_context *ctx, const char *temporary, const char *path, const char *old) {
+static isb_status replace(isb_context *ctx, const char *temporary, const char *path,
+                          const char *old) {
     if (isb__path_exists(path)) {
         ISB_TRY(isb__dir_remove(ctx, old));
         ISB_TRY(rename_dir(ctx, path, old));
@@ -140,7 +151,8 @@ static isb_status replace(isb_context *ctx, const char *temporary, const char *p
 
 isb_status isb__dir_commit(isb_context *ctx, const char *temporary, const char *path) {
     if (isb__path_exists(path) && !isb__path_is_dir(path)) {
-        return isb__fail(ctx, ISB_ERR_EXISTS, "%s is a file where a folder was expected; move it away", path);
+        return isb__fail(ctx, ISB_ERR_EXISTS,
+                         "%s is a file where a folder was expected; move it away", path);
     }
     ISB_TRY(sync_tree(ctx, temporary));
     char *old = NULL;

@@ -9,17 +9,19 @@
 #include "base/io.h"
 
 /* Reads to the end.  One byte of the buffer is kept for the final NUL. */
-static isb_status read_rest(isb_context *ctx, isb__reader *reader, const char *path, size_t limit_nbytes, uint8_t **data,
-                            size_t *nbytes) {
+static isb_status read_rest(isb_context *ctx, isb__reader *reader, const char *path,
+                            size_t limit_nbytes, uint8_t **data, size_t *nbytes) {
     uint64_t position, file_nbytes;
     isb__reader_position(reader, &position, &file_nbytes);
     size_t capacity = 0, used = 0, got = 0;
     do {
         used += got;
         if (used > limit_nbytes || file_nbytes > limit_nbytes) {
-            return isb__fail(ctx, ISB_ERR_RANGE, "%s is larger than the %zu bytes expected at most", path, limit_nbytes);
+            return isb__fail(ctx, ISB_ERR_RANGE, "%s is larger than the %zu bytes expected at most",
+                             path, limit_nbytes);
         }
-        const size_t wanted = used == 0 ? (size_t)file_nbytes + 2 : used + 2; /* + 2: room to see the end, and the NUL */
+        /* + 2: room to see the end, and the NUL */
+        const size_t wanted = used == 0 ? (size_t)file_nbytes + 2 : used + 2;
         ISB_TRY(isb__grow_array(ctx, wanted, 1, &capacity, data));
         ISB_TRY(isb__reader_read(reader, *data + used, capacity - 1 - used, &got));
     } while (got > 0);
@@ -28,7 +30,8 @@ static isb_status read_rest(isb_context *ctx, isb__reader *reader, const char *p
     return ISB_OK;
 }
 
-isb_status isb__file_read(isb_context *ctx, const char *path, size_t limit_nbytes, uint8_t **data, size_t *nbytes) {
+isb_status isb__file_read(isb_context *ctx, const char *path, size_t limit_nbytes, uint8_t **data,
+                          size_t *nbytes) {
     *data = NULL;
     *nbytes = 0;
     isb__reader *reader = NULL;
@@ -46,10 +49,12 @@ static isb_status map_fd(isb_context *ctx, int fd, const char *path, isb__map *m
     struct stat info;
     if (fstat(fd, &info) != 0) return isb__fail_errno(ctx, errno, "cannot examine", path);
     if (S_ISDIR(info.st_mode)) {
-        return isb__fail(ctx, ISB_ERR_IS_DIRECTORY, "%s is a folder where a file was expected", path);
+        return isb__fail(ctx, ISB_ERR_IS_DIRECTORY, "%s is a folder where a file was expected",
+                         path);
     }
     if (!S_ISREG(info.st_mode)) {
-        return isb__fail(ctx, ISB_ERR_UNSUPPORTED, "%s is not a regular file and cannot be mapped", path);
+        return isb__fail(ctx, ISB_ERR_UNSUPPORTED, "%s is not a regular file and cannot be mapped",
+                         path);
     }
     if (info.st_size == 0) { /* mmap refuses empty maps */
         *map = (isb__map){.data = (const uint8_t *)""};

@@ -42,12 +42,13 @@ void isb__id128_hex(const isb__id128 *id, char hex[33]) {
     hex[32] = '\0';
 }
 
-/* CRC-32C (Castagnoli), bits reflected, polynomial 0x82f63b78, four bits at a time.  Entry i is i shifted right four
- * times, with the polynomial subtracted after each bit that falls out. */
+/* CRC-32C (Castagnoli), bits reflected, polynomial 0x82f63b78, four bits at a time.  Entry i is i
+ * shifted right four times, with the polynomial subtracted after each bit that falls out. */
 uint32_t isb__crc32c(const void *data, size_t nbytes) {
     static const uint32_t table[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-        0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
     };
     const uint8_t *bytes = data;
     uint32_t crc = UINT32_MAX;

@@ -7,13 +7,17 @@
 
 uint64_t isb__hash64(const void *data, size_t nbytes, uint64_t seed);
 
-/* 128-bit identity of a sequence of pieces; the same bytes in other pieces give the same identity. */
+/* 128-bit identity of a sequence of pieces; the same bytes in other pieces give the same
+ * identity. */
 typedef struct isb__hasher isb__hasher;
-typedef struct isb__id128 { uint8_t bytes[16]; } isb__id128; /* canonical, big-endian */
+typedef struct isb__id128 {
+    uint8_t bytes[16]; /* canonical, big-endian */
+} isb__id128;
 isb__hasher *isb__hasher_create(void); /* NULL when out of memory */
 void isb__hasher_update(isb__hasher *hasher, const void *data, size_t nbytes);
 isb__id128 isb__hasher_finish(isb__hasher *hasher); /* frees it */
-uint64_t isb__hasher_finish64(isb__hasher *hasher); /* frees it; low 64 bits of the same state by XXH3_64bits_digest */
+/* frees it; low 64 bits of the same state by XXH3_64bits_digest */
+uint64_t isb__hasher_finish64(isb__hasher *hasher);
 
 /* 32 hex digits and a NUL. */
 void isb__id128_hex(const isb__id128 *id, char hex[33]);

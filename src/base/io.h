@@ -1,5 +1,5 @@
-/* Files: streams in (plain, gzip or zstd, told by their first bytes), whole files out (written to a temporary name,
- * synced, renamed), read-only maps, folders. */
+/* Files: streams in (plain, gzip or zstd, told by their first bytes), whole files out (written to a
+ * temporary name, synced, renamed), read-only maps, folders. */
 #ifndef ISB_BASE_IO_H
 #define ISB_BASE_IO_H
 
@@ -11,17 +11,23 @@
 
 /* ---- streams in ---- */
 typedef struct isb__reader isb__reader;
-/* path "-" is standard input.  Directories, missing files and unreadable files fail here with a clear text.
+/* path "-" is standard input.  Directories, missing files and unreadable files fail here with a
+ * clear text.
  * decompress: see through gzip and zstd (several members or frames in a row are one stream). */
-isb_status isb__reader_open(isb_context *ctx, const char *path, bool decompress, isb__reader **reader);
-/* Fills `data` with up to `nbytes`; *got == 0 only at the end.  CORRUPT for damaged or truncated gzip/zstd. */
+isb_status isb__reader_open(isb_context *ctx, const char *path, bool decompress,
+                            isb__reader **reader);
+/* Fills `data` with up to `nbytes`; *got == 0 only at the end.  CORRUPT for damaged or truncated
+ * gzip/zstd. */
 isb_status isb__reader_read(isb__reader *reader, void *data, size_t nbytes, size_t *got);
 /* Bytes of the underlying file read so far, and its size (0 if unknown): for progress. */
-void isb__reader_position(const isb__reader *reader, uint64_t *file_position, uint64_t *file_nbytes);
+void isb__reader_position(const isb__reader *reader, uint64_t *file_position,
+                          uint64_t *file_nbytes);
 void isb__reader_close(isb__reader *reader);
 
-/* Whole file into memory (returns owned; a NUL is added after the last byte, not counted).  `limit_nbytes`: RANGE if larger. */
-isb_status isb__file_read(isb_context *ctx, const char *path, size_t limit_nbytes, uint8_t **data, size_t *nbytes);
+/* Whole file into memory (returns owned; a NUL is added after the last byte, not counted).
+ * `limit_nbytes`: RANGE if larger. */
+isb_status isb__file_read(isb_context *ctx, const char *path, size_t limit_nbytes, uint8_t **data,
+                          size_t *nbytes);
 
 /* ---- whole files out ---- */
 typedef struct isb__writer isb__writer;
@@ -54,12 +60,14 @@ bool isb__path_exists(const char *path);
 bool isb__path_is_dir(const char *path);
 /* Creates the folder and its parents; fine if it exists. */
 isb_status isb__dir_create(isb_context *ctx, const char *path);
-/* Syncs every file in `temporary` and the folder, then renames it to `path`, replacing an older folder there so that at
- * every moment one whole folder exists under `path` or `path`.old (which isb__dir_recover() puts back). */
+/* Syncs every file in `temporary` and the folder, then renames it to `path`, replacing an older
+ * folder there so that at every moment one whole folder exists under `path` or `path`.old (which
+ * isb__dir_recover() puts back). */
 isb_status isb__dir_commit(isb_context *ctx, const char *temporary, const char *path);
 isb_status isb__dir_recover(isb_context *ctx, const char *path);
 isb_status isb__dir_remove(isb_context *ctx, const char *path);
-/* Names in the folder, sorted bytewise, without "." and "..".  Returns owned: free with isb__names_free(). */
+/* Names in the folder, sorted bytewise, without "." and "..".  Returns owned: free with
+ * isb__names_free(). */
 isb_status isb__dir_list(isb_context *ctx, const char *path, char ***names, size_t *count);
 void isb__names_free(isb_context *ctx, char **names, size_t count);
 

@@ -1,7 +1,8 @@
-/* Memory through the context's hooks: zeroed, aligned, overflow-checked, and an error text when there is none.
+/* Memory through the context's hooks: zeroed, aligned, overflow-checked, and an error text when
+ * there is none.
  *
- * The default hook asks for huge pages on large blocks: model weights and activations are walked in long strides, and
- * with 4 KiB pages the matrix kernels lose time to TLB misses. */
+ * The default hook asks for huge pages on large blocks: model weights and activations are walked in
+ * long strides, and with 4 KiB pages the matrix kernels lose time to TLB misses. */
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -18,7 +19,8 @@ void *isb__default_allocate(void *user, size_t nbytes, size_t alignment) {
     if (huge && alignment < HUGE_PAGE_NBYTES) alignment = HUGE_PAGE_NBYTES;
     void *memory = NULL;
     if (posix_memalign(&memory, alignment, nbytes) != 0) return NULL;
-    if (huge) (void)madvise(memory, nbytes / HUGE_PAGE_NBYTES * HUGE_PAGE_NBYTES, MADV_HUGEPAGE); /* only a hint */
+    /* only a hint */
+    if (huge) (void)madvise(memory, nbytes / HUGE_PAGE_NBYTES * HUGE_PAGE_NBYTES, MADV_HUGEPAGE);
     return memory;
 }
 
@@ -27,7 +29,8 @@ void isb__default_release(void *user, void *memory) {
     free(memory);
 }
 
-/* Out-parameters are `T **` behind `void *`; a copy stores them without breaking the aliasing rules. */
+/* Out-parameters are `T **` behind `void *`; a copy stores them without breaking the aliasing
+ * rules. */
 static void store_pointer(void *out, void *memory) { memcpy(out, &memory, sizeof memory); }
 
 isb_status isb__alloc(isb_context *ctx, size_t nbytes, void *memory_out) {
@@ -42,12 +45,14 @@ isb_status isb__alloc(isb_context *ctx, size_t nbytes, void *memory_out) {
 isb_status isb__alloc_array(isb_context *ctx, size_t count, size_t size, void *memory_out) {
     store_pointer(memory_out, NULL);
     if (size != 0 && count > PTRDIFF_MAX / size) {
-        return isb__fail(ctx, ISB_ERR_NO_MEMORY, "cannot allocate %zu items of %zu bytes", count, size);
+        return isb__fail(ctx, ISB_ERR_NO_MEMORY, "cannot allocate %zu items of %zu bytes", count,
+                         size);
     }
     return isb__alloc(ctx, count * size, memory_out);
 }
 
-isb_status isb__grow_array(isb_context *ctx, size_t count, size_t size, size_t *capacity, void *memory_inout) {
+isb_status isb__grow_array(isb_context *ctx, size_t count, size_t size, size_t *capacity,
+                           void *memory_inout) {
     if (count <= *capacity) return ISB_OK;
     size_t larger = *capacity <= SIZE_MAX / 2 ? *capacity * 2 : count;
     if (larger < 16) larger = 16;

@@ -60,7 +60,8 @@ isb_status isb__path_sync_parent(isb_context *ctx, const char *path) {
     const int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* EINVAL: a file system whose folders cannot be synced, and need not be. */
     const bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    const isb_status status = synced ? ISB_OK : isb__fail_errno(ctx, errno, "cannot sync the folder", parent);
+    const isb_status status =
+        synced ? ISB_OK : isb__fail_errno(ctx, errno, "cannot sync the folder", parent);
     if (fd >= 0) close(fd);
     isb__free(ctx, parent);
     return status;

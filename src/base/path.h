@@ -4,7 +4,8 @@
 
 #include "base/context.h"
 
-/* path + suffix, without the slashes at path's end: "out/" and ".old" give "out.old".  Returns owned. */
+/* path + suffix, without the slashes at path's end: "out/" and ".old" give "out.old".  Returns
+ * owned. */
 isb_status isb__path_append(isb_context *ctx, const char *path, const char *suffix, char **result);
 /* PATH.tmp.PID.  Returns owned. */
 isb_status isb__path_temporary(isb_context *ctx, const char *path, char **result);

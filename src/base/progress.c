@@ -1,4 +1,5 @@
-/* Progress reports: rate-limited, with a rate that follows the last seconds and the time left that follows from it. */
+/* Progress reports: rate-limited, with a rate that follows the last seconds and the time left that
+ * follows from it. */
 #include <time.h>
 
 #include "base/context.h"
@@ -13,9 +14,10 @@ double isb__now_s(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static void report(const isb__progress_state *state, double done, double now, double rate, const char *note,
-                   int finished) {
-    isb_progress progress = {.task = state->task, .unit = state->unit, .done = done, .total = state->total};
+static void report(const isb__progress_state *state, double done, double now, double rate,
+                   const char *note, int finished) {
+    isb_progress progress = {
+        .task = state->task, .unit = state->unit, .done = done, .total = state->total};
     progress.rate = rate;
     progress.elapsed_s = now - state->start_s;
     progress.left_s = state->total > 0 && rate > 0 ? (state->total - done) / rate : -1;
@@ -25,9 +27,11 @@ static void report(const isb__progress_state *state, double done, double now, do
     state->ctx->options.progress(state->ctx->options.progress_user, &progress);
 }
 
-void isb__progress_begin(isb__progress_state *state, isb_context *ctx, const char *task, const char *unit, double total) {
+void isb__progress_begin(isb__progress_state *state, isb_context *ctx, const char *task,
+                         const char *unit, double total) {
     const double now = isb__now_s();
-    *state = (isb__progress_state){.ctx = ctx, .task = task, .unit = unit, .total = total, .start_s = now, .rate_s = now};
+    *state = (isb__progress_state){
+        .ctx = ctx, .task = task, .unit = unit, .total = total, .start_s = now, .rate_s = now};
 }
 
 void isb__progress_resume(isb__progress_state *state, double done) {
@@ -47,7 +51,8 @@ void isb__progress_update(isb__progress_state *state, double done, const char *n
         state->rate_s = now;
     }
     double rate = state->rate;
-    if (rate <= 0 && interval > 0) rate = (done - state->rate_done) / interval; /* the first second */
+    /* the first second */
+    if (rate <= 0 && interval > 0) rate = (done - state->rate_done) / interval;
     state->last_report_s = now;
     report(state, done, now, rate, note, 0);
 }

@@ -1,7 +1,9 @@
-/* Streams in: one buffer of file bytes, and a decoder behind it that is chosen by the file's first bytes.
+/* Streams in: one buffer of file bytes, and a decoder behind it that is chosen by the file's first
+ * bytes.
  *
- * gzip (RFC 1952) and Zstandard (RFC 8878) files may be several members or frames in a row, as `cat a.gz b.gz` makes
- * them.  The end of the file is the end of the data only where a member ends; anywhere else it was cut short. */
+ * gzip (RFC 1952) and Zstandard (RFC 8878) files may be several members or frames in a row, as `cat
+ * a.gz b.gz` makes them.  The end of the file is the end of the data only where a member ends;
+ * anywhere else it was cut short. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +26,9 @@ struct isb__reader {
     char *name; /* for messages */
     int fd;
     stream_kind kind;
-    bool at_eof;        /* of the file; the buffer may still hold bytes */
-    bool between;       /* members: the bytes so far make a whole stream */
-    size_t start, end;  /* unread bytes in the buffer */
+    bool at_eof;       /* of the file; the buffer may still hold bytes */
+    bool between;      /* members: the bytes so far make a whole stream */
+    size_t start, end; /* unread bytes in the buffer */
     uint64_t file_position, file_nbytes;
     z_stream gzip;
     ZSTD_DStream *zstd;
@@ -69,7 +71,8 @@ static bool has_gzip_magic(const uint8_t *bytes, size_t nbytes) {
 static bool has_zstd_magic(const uint8_t *bytes, size_t nbytes) {
     static const uint8_t frame[4] = {0x28, 0xb5, 0x2f, 0xfd}, skippable[3] = {0x2a, 0x4d, 0x18};
     if (nbytes < 4) return false;
-    return memcmp(bytes, frame, 4) == 0 || ((bytes[0] & 0xf0) == 0x50 && memcmp(bytes + 1, skippable, 3) == 0);
+    return memcmp(bytes, frame, 4) == 0 ||
+           ((bytes[0] & 0xf0) == 0x50 && memcmp(bytes + 1, skippable, 3) == 0);
 }
 
 static void *zlib_allocate(void *ctx, uInt count, uInt size) {
@@ -85,7 +88,8 @@ static isb_status start_gzip(isb__reader *reader) {
     reader->gzip.zfree = zlib_release;
     reader->gzip.opaque = reader->ctx;
     if (inflateInit2(&reader->gzip, WINDOW_BITS + GZIP_WRAPPER) != Z_OK) {
-        return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "cannot allocate the gzip decoder for %s", reader->name);
+        return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "cannot allocate the gzip decoder for %s",
+                         reader->name);
     }
     reader->kind = STREAM_GZIP;
     return ISB_OK;
@@ -94,7 +98,8 @@ static isb_status start_gzip(isb__reader *reader) {
 static isb_status start_zstd(isb__reader *reader) {
     reader->zstd = ZSTD_createDStream();
     if (!reader->zstd) {
-        return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "cannot allocate the zstd decoder for %s", reader->name);
+        return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "cannot allocate the zstd decoder for %s",
+                         reader->name);
     }
     reader->kind = STREAM_ZSTD;
     return ISB_OK;
@@ -117,9 +122,11 @@ static isb_status open_file(isb__reader *reader, const char *path) {
         if (reader->fd < 0) return isb__fail_errno(reader->ctx, errno, "cannot open", path);
     }
     struct stat info;
-    if (fstat(reader->fd, &info) != 0) return isb__fail_errno(reader->ctx, errno, "cannot examine", reader->name);
+    if (fstat(reader->fd, &info) != 0)
+        return isb__fail_errno(reader->ctx, errno, "cannot examine", reader->name);
     if (S_ISDIR(info.st_mode)) {
-        return isb__fail(reader->ctx, ISB_ERR_IS_DIRECTORY, "%s is a folder where a file was expected", reader->name);
+        return isb__fail(reader->ctx, ISB_ERR_IS_DIRECTORY,
+                         "%s is a folder where a file was expected", reader->name);
     }
     if (S_ISREG(info.st_mode)) {
         reader->file_nbytes = (uint64_t)info.st_size;
@@ -128,7 +135,8 @@ static isb_status open_file(isb__reader *reader, const char *path) {
     return ISB_OK;
 }
 
-isb_status isb__reader_open(isb_context *ctx, const char *path, bool decompress, isb__reader **reader_out) {
+isb_status isb__reader_open(isb_context *ctx, const char *path, bool decompress,
+                            isb__reader **reader_out) {
     *reader_out = NULL;
     isb__reader *reader = NULL;
     isb_status status = ISB_OK;
@@ -155,14 +163,16 @@ static isb_status read_plain(isb__reader *reader, void *data, size_t nbytes, siz
 }
 
 static isb_status truncated(isb__reader *reader, const char *kind) {
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "%s: %s data ends in the middle, after %llu bytes; the file was cut short",
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                     "%s: %s data ends in the middle, after %llu bytes; the file was cut short",
                      reader->name, kind, (unsigned long long)reader->file_position);
 }
 
 static isb_status damaged(isb__reader *reader, const char *kind, const char *reason) {
     const uint64_t position = reader->file_position - (reader->end - reader->start);
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "%s: %s data is damaged near byte %llu: %s", reader->name, kind,
-                     (unsigned long long)position, reason ? reason : "no reason given");
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "%s: %s data is damaged near byte %llu: %s",
+                     reader->name, kind, (unsigned long long)position,
+                     reason ? reason : "no reason given");
 }
 
 /* After a member: another one, zeros that pad the file to a block size (tapes), or the end. */
@@ -175,7 +185,8 @@ static isb_status next_gzip_member(isb__reader *reader) {
     const uint8_t *bytes = reader->buffer + reader->start;
     const size_t nbytes = reader->end - reader->start;
     if (nbytes == 0) return ISB_OK;
-    if (!has_gzip_magic(bytes, nbytes)) return damaged(reader, "gzip", "what follows a member is not gzip");
+    if (!has_gzip_magic(bytes, nbytes))
+        return damaged(reader, "gzip", "what follows a member is not gzip");
     reader->between = false;
     return inflateReset(&reader->gzip) == Z_OK ? ISB_OK : damaged(reader, "gzip", "decoder state");
 }
@@ -196,7 +207,9 @@ static isb_status read_gzip(isb__reader *reader, void *data, size_t nbytes, size
         gzip->avail_in = (uInt)(reader->end - reader->start);
         const int result = inflate(gzip, Z_NO_FLUSH);
         reader->start = reader->end - gzip->avail_in;
-        if (result == Z_MEM_ERROR) return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "no memory to unpack %s", reader->name);
+        if (result == Z_MEM_ERROR)
+            return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "no memory to unpack %s",
+                             reader->name);
         if (result != Z_OK && result != Z_STREAM_END) return damaged(reader, "gzip", gzip->msg);
         reader->between = result == Z_STREAM_END;
     }
@@ -209,15 +222,19 @@ static isb_status zstd_failure(isb__reader *reader, size_t code) {
     case ZSTD_error_memory_allocation:
         return isb__fail(reader->ctx, ISB_ERR_NO_MEMORY, "no memory to unpack %s", reader->name);
     case ZSTD_error_frameParameter_windowTooLarge:
-        return isb__fail(reader->ctx, ISB_ERR_UNSUPPORTED,
-                         "%s: its zstd window is larger than 128 MiB; pack it again without --long or --ultra", reader->name);
+        return isb__fail(
+            reader->ctx, ISB_ERR_UNSUPPORTED,
+            "%s: its zstd window is larger than 128 MiB; pack it again without --long or --ultra",
+            reader->name);
     case ZSTD_error_dictionary_wrong:
-        return isb__fail(reader->ctx, ISB_ERR_UNSUPPORTED, "%s: it needs a zstd dictionary", reader->name);
+        return isb__fail(reader->ctx, ISB_ERR_UNSUPPORTED, "%s: it needs a zstd dictionary",
+                         reader->name);
     default: return damaged(reader, "zstd", ZSTD_getErrorName(code));
     }
 }
 
-/* ZSTD_decompressStream goes from frame to frame by itself; it returns 0 exactly where a frame ends and is flushed. */
+/* ZSTD_decompressStream goes from frame to frame by itself; it returns 0 exactly where a frame ends
+ * and is flushed. */
 static isb_status read_zstd(isb__reader *reader, void *data, size_t nbytes, size_t *got) {
     ZSTD_outBuffer out = {data, nbytes, 0};
     while (out.pos == 0) {
@@ -246,7 +263,8 @@ isb_status isb__reader_read(isb__reader *reader, void *data, size_t nbytes, size
     return read_plain(reader, data, nbytes, got);
 }
 
-void isb__reader_position(const isb__reader *reader, uint64_t *file_position, uint64_t *file_nbytes) {
+void isb__reader_position(const isb__reader *reader, uint64_t *file_position,
+                          uint64_t *file_nbytes) {
     *file_position = reader->file_position;
     *file_nbytes = reader->file_nbytes;
 }

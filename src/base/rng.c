@@ -1,13 +1,16 @@
-/* xoshiro256** 1.0 and splitmix64, after the public-domain reference code of Blackman and Vigna (prng.di.unimi.it);
- * "Scrambled Linear Pseudorandom Number Generators", 2018.  Integer-only except for the two conversions to double. */
+/* xoshiro256** 1.0 and splitmix64, after the public-domain reference code of Blackman and Vigna
+ * (prng.di.unimi.it); "Scrambled Linear Pseudorandom Number Generators", 2018.  Integer-only except
+ * for the two conversions to double. */
 #include "base/rng.h"
 
 #include <assert.h>
 #include <math.h>
 
-static const uint64_t GOLDEN = UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio: splitmix64's increment */
+/* 2^64 / golden ratio: splitmix64's increment */
+static const uint64_t GOLDEN = UINT64_C(0x9e3779b97f4a7c15);
 
-/* splitmix64's output function: a bijection in which every input bit changes half of the output bits. */
+/* splitmix64's output function: a bijection in which every input bit changes half of the output
+ * bits. */
 static uint64_t scramble(uint64_t z) {
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -45,8 +48,8 @@ uint64_t isb__rng_below(isb__rng *rng, uint64_t n) {
     return x % n;
 }
 
-/* Marsaglia's polar method (1964).  The second value of each pair is dropped: keeping it would be hidden state that a
- * checkpoint misses. */
+/* Marsaglia's polar method (1964).  The second value of each pair is dropped: keeping it would be
+ * hidden state that a checkpoint misses. */
 double isb__rng_normal(isb__rng *rng) {
     double x, r2;
     do {
@@ -66,9 +69,9 @@ static int half_bits(uint64_t n) {
     return h;
 }
 
-/* Feistel: (l, r) -> (r, l ^ f(r)) is invertible whatever f is, so four rounds permute the 2^(2h) pairs.  Values of n
- * and above are sent round again until one falls below n: that restricts the permutation to 0..n-1 and takes fewer than
- * four tries on average, because 2^(2h) < 4n. */
+/* Feistel: (l, r) -> (r, l ^ f(r)) is invertible whatever f is, so four rounds permute the 2^(2h)
+ * pairs.  Values of n and above are sent round again until one falls below n: that restricts the
+ * permutation to 0..n-1 and takes fewer than four tries on average, because 2^(2h) < 4n. */
 uint64_t isb__permute(uint64_t index, uint64_t n, uint64_t key) {
     assert(index < n);
     if (n == 1) return 0;

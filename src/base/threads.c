@@ -1,21 +1,24 @@
 /* The thread pool.
  *
- * A loop is published as one 64-bit word, the ticket, of which the low half counts the tasks that nobody has taken yet:
+ * A loop is published as one 64-bit word, the ticket, of which the low half counts the tasks that
+ * nobody has taken yet:
  *
  *     63          32 31           0
  *     +-------------+-------------+
- *     | loop number |    untaken  |      a thread takes task n_tasks - untaken by compare-and-swap to untaken - 1
+ *     | loop number |    untaken  |      to take task n_tasks - untaken, swap in untaken - 1
  *     +-------------+-------------+
  *
- * The caller waits for tasks, not for threads: it works itself, and returns when the last task is done.  A worker that
- * the system has not scheduled (another process has its processor) holds nobody up; when it comes, untaken is 0 and it
- * goes back to sleep.  Such a late worker may hold fn, arg and n_tasks of an old loop or half of the next, but it acts on
- * them only after its swap succeeds, which needs the same loop number and an untaken task; while a task is untaken the
- * loop is not over and the fields are its own.
+ * The caller waits for tasks, not for threads: it works itself, and returns when the last task is
+ * done.  A worker that the system has not scheduled (another process has its processor) holds
+ * nobody up; when it comes, untaken is 0 and it goes back to sleep.  Such a late worker may hold
+ * fn, arg and n_tasks of an old loop or half of the next, but it acts on them only after its swap
+ * succeeds, which needs the same loop number and an untaken task; while a task is untaken the loop
+ * is not over and the fields are its own.
  *
- * Waiting is a short spin, long enough to bridge the gap between two loops of a layer, and then sleep on a condition.
- * A sleeper first counts itself, then looks at the ticket; a publisher first writes the ticket, then looks at the count.
- * All four are sequentially consistent, so one of the two sees the other and no wake-up is lost. */
+ * Waiting is a short spin, long enough to bridge the gap between two loops of a layer, and then
+ * sleep on a condition. A sleeper first counts itself, then looks at the ticket; a publisher first
+ * writes the ticket, then looks at the count. All four are sequentially consistent, so one of the
+ * two sees the other and no wake-up is lost. */
 #include "base/threads.h"
 
 #include <assert.h>
@@ -51,7 +54,7 @@ struct isb__pool {
     void *_Atomic arg;
     _Atomic size_t n_tasks;
     atomic_bool stop;
-    atomic_int n_asleep;      /* workers */
+    atomic_int n_asleep; /* workers */
     atomic_bool caller_asleep;
     bool in_loop;             /* the caller's: loops do not nest */
     int n_threads, n_started; /* n_threads counts the caller, n_started does not */
@@ -87,7 +90,9 @@ static void finish_tasks(isb__pool *pool, size_t n) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
-static bool has_work(isb__pool *pool) { return untaken(atomic_load(&pool->ticket)) > 0 || atomic_load(&pool->stop); }
+static bool has_work(isb__pool *pool) {
+    return untaken(atomic_load(&pool->ticket)) > 0 || atomic_load(&pool->stop);
+}
 
 static void wait_for_work(isb__pool *pool) {
     for (int i = 0; i < SPINS; ++i) {
@@ -179,7 +184,8 @@ isb_status isb__pool_create(isb_context *ctx, int n_threads, isb__pool **pool_ou
     *pool_out = NULL;
     isb__pool *pool = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *pool, &pool));
-    const isb_status status = isb__alloc_array(ctx, (size_t)n_threads, sizeof *pool->workers, &pool->workers);
+    const isb_status status =
+        isb__alloc_array(ctx, (size_t)n_threads, sizeof *pool->workers, &pool->workers);
     if (status != ISB_OK) {
         isb__free(ctx, pool);
         return status;
@@ -194,8 +200,9 @@ isb_status isb__pool_create(isb_context *ctx, int n_threads, isb__pool **pool_ou
         const int error = start_worker(next);
         if (error != 0) {
             isb__pool_free(ctx, pool);
-            return isb__fail(ctx, ISB_ERR_THREAD, "cannot start thread %d of %d: %s; use fewer threads", i + 1, n_threads,
-                             strerror(error));
+            return isb__fail(ctx, ISB_ERR_THREAD,
+                             "cannot start thread %d of %d: %s; use fewer threads", i + 1,
+                             n_threads, strerror(error));
         }
         ++pool->n_started;
     }

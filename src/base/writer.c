@@ -1,5 +1,5 @@
-/* Whole files out.  The bytes go to PATH.tmp.PID in the same folder; commit makes them durable and renames, so that PATH
- * is at every moment either the old file or the whole new one:
+/* Whole files out.  The bytes go to PATH.tmp.PID in the same folder; commit makes them durable and
+ * renames, so that PATH is at every moment either the old file or the whole new one:
  *
  *     write ... write   fsync(file)   rename(PATH.tmp.PID, PATH)   fsync(folder)
  *
@@ -20,8 +20,8 @@ enum { BUFFER_NBYTES = 256 << 10 };
 
 struct isb__writer {
     isb_context *ctx;
-    char *path;        /* the final name, or a name for messages when `temporary` is NULL */
-    char *temporary;   /* NULL: written straight */
+    char *path;      /* the final name, or a name for messages when `temporary` is NULL */
+    char *temporary; /* NULL: written straight */
     int fd;
     bool created;      /* `temporary` exists and is ours */
     isb_status status; /* the first failure: such a file is never committed */
@@ -53,8 +53,8 @@ static isb_status flush(isb__writer *writer) {
     return writer->status;
 }
 
-/* A temporary with our name and process id is the litter of a dead process: it is replaced, never followed if it is a
- * link.  The new file keeps the old one's permissions. */
+/* A temporary with our name and process id is the litter of a dead process: it is replaced, never
+ * followed if it is a link.  The new file keeps the old one's permissions. */
 static isb_status create_temporary(isb__writer *writer, const struct stat *old) {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
     writer->fd = open(writer->temporary, flags, 0666);
@@ -63,7 +63,8 @@ static isb_status create_temporary(isb__writer *writer, const struct stat *old) 
     }
     if (writer->fd < 0) return isb__fail_errno(writer->ctx, errno, "cannot create", writer->path);
     writer->created = true;
-    if (old) (void)fchmod(writer->fd, old->st_mode & 0777); /* a nicety, and some file systems refuse it */
+    /* a nicety, and some file systems refuse it */
+    if (old) (void)fchmod(writer->fd, old->st_mode & 0777);
     return ISB_OK;
 }
 
@@ -90,7 +91,8 @@ static isb_status open_output(isb__writer *writer, const char *path) {
     const bool exists = stat(path, &info) == 0;
     const size_t length = strlen(path);
     if ((exists && S_ISDIR(info.st_mode)) || length == 0 || path[length - 1] == '/') {
-        return isb__fail(writer->ctx, ISB_ERR_IS_DIRECTORY, "cannot write %s: it names a folder, not a file", path);
+        return isb__fail(writer->ctx, ISB_ERR_IS_DIRECTORY,
+                         "cannot write %s: it names a folder, not a file", path);
     }
     if (exists && !S_ISREG(info.st_mode)) return open_straight(writer, path);
     ISB_TRY(resolve(writer->ctx, path, &writer->path));
@@ -126,20 +128,25 @@ isb_status isb__writer_write(isb__writer *writer, const void *data, size_t nbyte
     return ISB_OK;
 }
 
-isb_status isb__writer_patch(isb__writer *writer, uint64_t offset, const void *data, size_t nbytes) {
+isb_status isb__writer_patch(isb__writer *writer, uint64_t offset, const void *data,
+                             size_t nbytes) {
     if (!writer->temporary) {
-        return isb__fail(writer->ctx, ISB_ERR_ARGUMENT, "%s cannot be rewritten; name a regular file", writer->path);
+        return isb__fail(writer->ctx, ISB_ERR_ARGUMENT,
+                         "%s cannot be rewritten; name a regular file", writer->path);
     }
     if (offset > writer->position || nbytes > writer->position - offset) {
-        return isb__fail(writer->ctx, ISB_ERR_RANGE, "patch of %zu bytes at %llu, but %s has %llu bytes", nbytes,
-                         (unsigned long long)offset, writer->path, (unsigned long long)writer->position);
+        return isb__fail(
+            writer->ctx, ISB_ERR_RANGE, "patch of %zu bytes at %llu, but %s has %llu bytes", nbytes,
+            (unsigned long long)offset, writer->path, (unsigned long long)writer->position);
     }
     ISB_TRY(flush(writer));
     const uint8_t *bytes = data;
     while (nbytes > 0) {
         const ssize_t n = pwrite(writer->fd, bytes, nbytes, (off_t)offset);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return writer->status = isb__fail_errno(writer->ctx, errno, "cannot write", writer->path);
+        if (n < 0)
+            return writer->status =
+                       isb__fail_errno(writer->ctx, errno, "cannot write", writer->path);
         bytes += n;
         offset += (uint64_t)n;
         nbytes -= (size_t)n;

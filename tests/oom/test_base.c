@@ -55,7 +55,8 @@ static isb_status read_whole(isb_context *ctx, void *path) {
 static isb_status write_whole(isb_context *ctx, void *path) {
     remove(path);
     const isb_status status = isb__file_write(ctx, path, "data", 4);
-    /* The last allocation is for syncing the folder, after the rename: then the file is there, and whole. */
+    /* The last allocation is for syncing the folder, after the rename: then the file is there, and
+     * whole. */
     CHECK(!temp_exists(path) || temp_holds(path, "data", 4));
     return status;
 }

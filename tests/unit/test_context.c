@@ -1,4 +1,5 @@
-/* The context: options, environment, error text, memory hooks, log, cancellation, progress, build information. */
+/* The context: options, environment, error text, memory hooks, log, cancellation, progress, build
+ * information. */
 #include <errno.h>
 #include <stdbool.h>
 #include <unistd.h>
@@ -56,7 +57,8 @@ static void test_options(void) {
     if (isb__cpu_detect() < ISB__CPU_AMX) check_refused(1, "amx", ISB_ERR_UNSUPPORTED, "at most");
 }
 
-/* Structs of other versions: a shorter one is completed, a longer one must not ask for what we do not know. */
+/* Structs of other versions: a shorter one is completed, a longer one must not ask for what we do
+ * not know. */
 static void test_struct_size(void) {
     struct {
         isb_context_options options;
@@ -119,13 +121,25 @@ static void test_errors(isb_context *ctx) {
     CHECK_EQ(strlen(isb_context_error(ctx)), ISB__ERROR_NBYTES - 1);
     CHECK_STATUS(isb__fail(NULL, ISB_ERR_SHAPE, "no context"), ISB_ERR_SHAPE);
 
-    static const struct { int number; isb_status status; } map[] = {
-        {ENOENT, ISB_ERR_NOT_FOUND}, {ENOSPC, ISB_ERR_NO_SPACE},   {EDQUOT, ISB_ERR_NO_SPACE}, {EFBIG, ISB_ERR_NO_SPACE},
-        {EISDIR, ISB_ERR_IS_DIRECTORY}, {EACCES, ISB_ERR_PERMISSION}, {EPERM, ISB_ERR_PERMISSION}, {EROFS, ISB_ERR_PERMISSION},
-        {EEXIST, ISB_ERR_EXISTS}, {ENOMEM, ISB_ERR_NO_MEMORY}, {EIO, ISB_ERR_IO},
+    static const struct {
+        int number;
+        isb_status status;
+    } map[] = {
+        {ENOENT, ISB_ERR_NOT_FOUND},
+        {ENOSPC, ISB_ERR_NO_SPACE},
+        {EDQUOT, ISB_ERR_NO_SPACE},
+        {EFBIG, ISB_ERR_NO_SPACE},
+        {EISDIR, ISB_ERR_IS_DIRECTORY},
+        {EACCES, ISB_ERR_PERMISSION},
+        {EPERM, ISB_ERR_PERMISSION},
+        {EROFS, ISB_ERR_PERMISSION},
+        {EEXIST, ISB_ERR_EXISTS},
+        {ENOMEM, ISB_ERR_NO_MEMORY},
+        {EIO, ISB_ERR_IO},
     };
     for (size_t i = 0; i < sizeof map / sizeof map[0]; ++i) {
-        CHECK_STATUS(isb__fail_errno(ctx, map[i].number, "cannot open", "some/path"), map[i].status);
+        CHECK_STATUS(isb__fail_errno(ctx, map[i].number, "cannot open", "some/path"),
+                     map[i].status);
         CHECK(strstr(isb_context_error(ctx), "cannot open some/path: ") == isb_context_error(ctx));
     }
     CHECK_STATUS(isb__fail_errno(ctx, EIO, "cannot wait", NULL), ISB_ERR_IO);
@@ -163,7 +177,8 @@ static void test_memory(isb_context *ctx) {
     CHECK_EQ(n_wrong, 0);
     CHECK(capacity >= 1000 && capacity <= 2048);
     const size_t before = capacity;
-    CHECK_STATUS(isb__grow_array(ctx, SIZE_MAX / 2, sizeof *items, &capacity, &items), ISB_ERR_NO_MEMORY);
+    CHECK_STATUS(isb__grow_array(ctx, SIZE_MAX / 2, sizeof *items, &capacity, &items),
+                 ISB_ERR_NO_MEMORY);
     CHECK(capacity == before && items[999] == 999);
     isb__free(ctx, items);
 

@@ -1,4 +1,5 @@
-/* Folders: create, list, remove, replace as a whole, recover after a crash between the two renames; path joins. */
+/* Folders: create, list, remove, replace as a whole, recover after a crash between the two renames;
+ * path joins. */
 #include "base/io.h"
 #include "base/path.h"
 #include "check.h"
@@ -51,7 +52,8 @@ static void test_list_and_remove(void) {
     temp_write(temp_path("a/b/\xc3\xa9"), "", 0);
     CHECK_OK(ctx, isb__dir_list(ctx, temp_path("a/b"), &names, &count));
     CHECK_EQ(count, 4);
-    CHECK(strcmp(names[0], "Alpha") == 0 && strcmp(names[1], "c") == 0 && strcmp(names[2], "zeta") == 0);
+    CHECK(strcmp(names[0], "Alpha") == 0 && strcmp(names[1], "c") == 0 &&
+          strcmp(names[2], "zeta") == 0);
     isb__names_free(ctx, names, count);
     CHECK_OK(ctx, isb__dir_list(ctx, temp_path("a/b/c"), &names, &count));
     CHECK_EQ(count, 0);
@@ -62,7 +64,8 @@ static void test_list_and_remove(void) {
     temp_write(temp_path("kept/file"), "x", 1);
     CHECK_FATAL(symlink(temp_path("kept"), temp_path("a/link")) == 0);
     CHECK_OK(ctx, isb__dir_remove(ctx, temp_path("a")));
-    CHECK(!temp_exists(temp_path("a")) && temp_exists(temp_path("kept/file"))); /* links are not followed */
+    /* links are not followed */
+    CHECK(!temp_exists(temp_path("a")) && temp_exists(temp_path("kept/file")));
     CHECK_OK(ctx, isb__dir_remove(ctx, temp_path("a"))); /* nothing to do */
     CHECK_OK(ctx, isb__dir_remove(ctx, temp_path("kept")));
 }
@@ -76,7 +79,9 @@ static void make_dir(const char *name, const char *content) {
     temp_write(temp_path(file), content, strlen(content));
 }
 
-static int holds(const char *content) { return temp_holds(temp_path("out/sub/file"), content, strlen(content)); }
+static int holds(const char *content) {
+    return temp_holds(temp_path("out/sub/file"), content, strlen(content));
+}
 
 static void test_commit(void) {
     make_dir("out.new", "one");
@@ -109,7 +114,8 @@ static void test_recover(void) {
     make_dir("out.old", "older"); /* before the old one was removed */
     CHECK_OK(ctx, isb__dir_recover(ctx, temp_path("out")));
     CHECK(holds("three") && temp_count(temp_dir_path) == 1);
-    CHECK_FATAL(rename(temp_path("out"), temp_path("out.old")) == 0); /* commit goes on where nobody recovered */
+    /* commit goes on where nobody recovered */
+    CHECK_FATAL(rename(temp_path("out"), temp_path("out.old")) == 0);
     make_dir("out.new", "five");
     CHECK_OK(ctx, isb__dir_commit(ctx, temp_path("out.new"), temp_path("out")));
     CHECK(holds("five") && temp_count(temp_dir_path) == 1);

@@ -1,4 +1,5 @@
-/* Hashes: published values, pieces against the whole, every length around the block sizes, CRC-32C's check values. */
+/* Hashes: published values, pieces against the whole, every length around the block sizes,
+ * CRC-32C's check values. */
 #include "base/hash.h"
 #include "base/rng.h"
 #include "check.h"
@@ -28,7 +29,8 @@ static void test_pieces(uint64_t seed) {
     isb__rng_seed(&rng, seed);
     for (int i = 0; i < N; ++i) data[i] = (uint8_t)isb__rng_u64(&rng);
     for (size_t n = 0; n < N; n += n < 300 ? 1 : 97) {
-        isb__hasher *whole = isb__hasher_create(), *pieces = isb__hasher_create(), *low = isb__hasher_create();
+        isb__hasher *whole = isb__hasher_create(), *pieces = isb__hasher_create(),
+                    *low = isb__hasher_create();
         isb__hasher_update(whole, data, n);
         isb__hasher_update(low, data, n);
         for (size_t at = 0; at < n;) {

@@ -1,4 +1,5 @@
-/* Plans: alignment, zeroing, empty regions, overflow, the first failure kept, red zones in sanitizer builds. */
+/* Plans: alignment, zeroing, empty regions, overflow, the first failure kept, red zones in
+ * sanitizer builds. */
 #include "base/plan.h"
 #include "check.h"
 #include "fail_alloc.h"
@@ -34,7 +35,8 @@ static void test_layout(isb_context *ctx) {
     for (int i = 0; i < 10; ++i) CHECK(a[i] == 0);
     CHECK(b[0] == 0 && c[15] == 0);
 #ifdef WITH_ASAN
-    CHECK(__asan_address_is_poisoned((uint8_t *)a + 40) && __asan_address_is_poisoned((uint8_t *)a + 64));
+    CHECK(__asan_address_is_poisoned((uint8_t *)a + 40) &&
+          __asan_address_is_poisoned((uint8_t *)a + 64));
     CHECK(!__asan_address_is_poisoned((uint8_t *)a + 39) && !__asan_address_is_poisoned(b));
     CHECK(__asan_address_is_poisoned(b + 1) && __asan_address_is_poisoned((uint8_t *)c + 64));
 #endif
@@ -47,7 +49,8 @@ static void test_many(isb_context *ctx) {
     void *block = NULL;
     isb__plan plan;
     isb__plan_begin(&plan, ctx);
-    for (uint32_t i = 0; i < N; ++i) isb__plan_add(&plan, "item", (i % 50 + 1) * sizeof(uint32_t), &pointers[i]);
+    for (uint32_t i = 0; i < N; ++i)
+        isb__plan_add(&plan, "item", (i % 50 + 1) * sizeof(uint32_t), &pointers[i]);
     CHECK_OK(ctx, isb__plan_commit(&plan, &block));
     for (uint32_t i = 0; i < N; ++i) {
         for (uint32_t j = 0; j <= i % 50; ++j) pointers[i][j] = i;

@@ -1,4 +1,5 @@
-/* Readers: plain, gzip and zstd, concatenated, padded, cut short at every byte, damaged, missing, folders, pipes. */
+/* Readers: plain, gzip and zstd, concatenated, padded, cut short at every byte, damaged, missing,
+ * folders, pipes. */
 #include <fcntl.h>
 #include <sys/wait.h>
 
@@ -14,11 +15,14 @@ static isb_context *ctx;
 
 typedef struct blob {
     uint8_t *data;
-    size_t nbytes;
+    size_t nbytes, capacity;
 } blob;
 
 static void blob_append(blob *to, const void *data, size_t nbytes) {
-    to->data = realloc(to->data, to->nbytes + nbytes + 1);
+    if (to->nbytes + nbytes >= to->capacity) {
+        to->capacity = 2 * (to->nbytes + nbytes) + 64;
+        to->data = realloc(to->data, to->capacity);
+    }
     memcpy(to->data + to->nbytes, data, nbytes);
     to->nbytes += nbytes;
 }
@@ -27,7 +31,8 @@ static void blob_append(blob *to, const void *data, size_t nbytes) {
 static blob make_text(size_t nbytes, uint64_t seed) {
     isb__rng rng;
     isb__rng_seed(&rng, seed);
-    blob text = {calloc(1, 1), 0};
+    blob text = {0};
+    blob_append(&text, "", 0);
     while (text.nbytes < nbytes) {
         char word[16];
         const int n = snprintf(word, sizeof word, "%x ", (unsigned)isb__rng_below(&rng, 5000));
@@ -76,7 +81,8 @@ static isb_status read_all(const char *path, bool decompress, size_t piece, blob
         if (status == ISB_OK) blob_append(out, buffer, got);
     } while (status == ISB_OK && got > 0);
     if (status == ISB_OK) {
-        CHECK_STATUS(isb__reader_read(reader, buffer, piece, &got), ISB_OK); /* the end stays the end */
+        /* the end stays the end */
+        CHECK_STATUS(isb__reader_read(reader, buffer, piece, &got), ISB_OK);
         CHECK_EQ(got, 0);
         uint64_t position, nbytes;
         isb__reader_position(reader, &position, &nbytes);
@@ -96,7 +102,8 @@ static void check_reads_as(const blob *file, const blob *expected, bool decompre
         blob out;
         CHECK_STATUS(read_all(path, decompress, pieces[i], &out), ISB_OK);
         CHECK_EQ(out.nbytes, expected->nbytes);
-        CHECK(out.nbytes == expected->nbytes && (out.nbytes == 0 || memcmp(out.data, expected->data, out.nbytes) == 0));
+        CHECK(out.nbytes == expected->nbytes &&
+              (out.nbytes == 0 || memcmp(out.data, expected->data, out.nbytes) == 0));
         free(out.data);
     }
 }
@@ -106,7 +113,8 @@ static void check_fails(const blob *file, isb_status expected, const char *text)
     blob out;
     CHECK_STATUS(read_all(temp_path("in"), true, 4096, &out), expected);
     const char *error = isb_context_error(ctx);
-    check_report(strstr(error, text) && strstr(error, temp_path("in")), __FILE__, __LINE__, text, error);
+    check_report(strstr(error, text) && strstr(error, temp_path("in")), __FILE__, __LINE__, text,
+                 error);
     free(out.data);
 }
 
@@ -143,16 +151,19 @@ static void test_packed(append_fn append) {
     }
 }
 
-/* Two members cut at every length: whole at 0 (an empty plain file), after the first and after the second. */
+/* Two members cut at every length: whole at 0 (an empty plain file), after the first and after the
+ * second. */
 static void test_cut_everywhere(append_fn append, size_t magic_nbytes) {
     blob text = make_text(300, 1), file = {0};
     append(&file, text.data, text.nbytes);
     const size_t first = file.nbytes;
     append(&file, text.data, text.nbytes);
     for (size_t n = magic_nbytes; n < file.nbytes; ++n) {
-        const blob cut = {file.data, n};
-        if (n == first) check_reads_as(&cut, &text, true);
-        else check_fails(&cut, ISB_ERR_CORRUPT, "");
+        const blob cut = {.data = file.data, .nbytes = n};
+        if (n == first)
+            check_reads_as(&cut, &text, true);
+        else
+            check_fails(&cut, ISB_ERR_CORRUPT, "");
     }
     free(text.data);
     free(file.data);
@@ -184,7 +195,10 @@ static void test_gzip_padding(void) {
 
 static void test_zstd_special(void) {
     blob text = make_text(1000, 4), file = {0};
-    blob_append(&file, "\x50\x2a\x4d\x18\x03\x00\x00\x00" "abc", 11); /* a skippable frame first */
+    blob_append(&file,
+                "\x50\x2a\x4d\x18\x03\x00\x00\x00"
+                "abc",
+                11); /* a skippable frame first */
     append_zstd(&file, text.data, text.nbytes);
     check_reads_as(&file, &text, true);
     blob wide = {0}; /* a frame header that asks for a window of 2^41 bytes */
@@ -219,10 +233,11 @@ static void test_pipe(void) {
     }
     isb__reader *reader = NULL;
     CHECK_OK(ctx, isb__reader_open(ctx, temp_path("fifo"), true, &reader));
-    out = (blob){malloc(text.nbytes + 1), 0};
+    out = (blob){.data = malloc(text.nbytes + 1)};
     size_t got = 0;
     do {
-        CHECK_OK(ctx, isb__reader_read(reader, out.data + out.nbytes, text.nbytes + 1 - out.nbytes, &got));
+        CHECK_OK(ctx, isb__reader_read(reader, out.data + out.nbytes, text.nbytes + 1 - out.nbytes,
+                                       &got));
         out.nbytes += got;
     } while (got > 0);
     CHECK(out.nbytes == text.nbytes && memcmp(out.data, text.data, text.nbytes) == 0);
@@ -246,7 +261,8 @@ static void test_file_read(void) {
     isb__free(ctx, data);
     CHECK_STATUS(isb__file_read(ctx, path, text.nbytes - 1, &data, &nbytes), ISB_ERR_RANGE);
     CHECK(data == NULL && nbytes == 0);
-    CHECK_STATUS(isb__file_read(ctx, "/dev/zero", 1000, &data, &nbytes), ISB_ERR_RANGE); /* a size that fstat cannot tell */
+    /* a size that fstat cannot tell */
+    CHECK_STATUS(isb__file_read(ctx, "/dev/zero", 1000, &data, &nbytes), ISB_ERR_RANGE);
     CHECK_OK(ctx, isb__file_read(ctx, "/dev/null", 0, &data, &nbytes));
     CHECK(nbytes == 0 && data && data[0] == 0);
     isb__free(ctx, data);

@@ -1,4 +1,5 @@
-/* Random numbers: the generators' published values, ranges, moments, and permutations that really are. */
+/* Random numbers: the generators' published values, ranges, moments, and permutations that really
+ * are. */
 #include <math.h>
 
 #include "base/rng.h"
@@ -14,12 +15,14 @@ static void test_golden(void) {
     check_u64(rng.s[2], UINT64_C(9817491932198370423));
     check_u64(rng.s[3], UINT64_C(4593380528125082431));
     rng = (isb__rng){{1, 2, 3, 4}}; /* xoshiro256**'s */
-    static const uint64_t expected[] = {11520, 0, 1509978240, UINT64_C(1215971899390074240), UINT64_C(1216172134540287360)};
+    static const uint64_t expected[] = {11520, 0, 1509978240, UINT64_C(1215971899390074240),
+                                        UINT64_C(1216172134540287360)};
     for (int i = 0; i < 5; ++i) check_u64(isb__rng_u64(&rng), expected[i]);
     isb__rng_seed(&rng, 42);
     check_u64(isb__rng_u64(&rng), UINT64_C(0x15780b2e0c2ec716));
     isb__rng_seed(&rng, 42);
-    CHECK(isb__rng_uniform(&rng) == (double)(UINT64_C(0x15780b2e0c2ec716) >> 11) / 9007199254740992.0);
+    CHECK(isb__rng_uniform(&rng) ==
+          (double)(UINT64_C(0x15780b2e0c2ec716) >> 11) / 9007199254740992.0);
     isb__rng_seed(&rng, 42); /* computed in another language */
     CHECK(fabs(isb__rng_normal(&rng) - -0.7262191382447857) < 1e-14);
     CHECK(fabs(isb__rng_normal(&rng) - 0.2216227015035933) < 1e-14);
@@ -30,7 +33,8 @@ static void test_golden(void) {
     check_u64(isb__permute(123456789, UINT64_C(1000000000000), 99), UINT64_C(355206841102));
 }
 
-/* Bounds of five standard deviations: with a fixed generator a seed either passes or shows a real flaw. */
+/* Bounds of five standard deviations: with a fixed generator a seed either passes or shows a real
+ * flaw. */
 static void test_moments(uint64_t seed) {
     enum { N = 200000 };
     isb__rng rng;
@@ -63,7 +67,8 @@ static void test_below(uint64_t seed) {
     CHECK_EQ(n_wrong, 0);
     CHECK_EQ(isb__rng_below(&rng, 1), 0);
     int high = 0; /* n = 3 * 2^62: without rejection the low third would come twice as often */
-    for (int i = 0; i < 30000; ++i) high += isb__rng_below(&rng, UINT64_C(3) << 62) >= UINT64_C(1) << 62;
+    for (int i = 0; i < 30000; ++i)
+        high += isb__rng_below(&rng, UINT64_C(3) << 62) >= UINT64_C(1) << 62;
     CHECK(abs(high - 20000) < 500);
 }
 
@@ -80,8 +85,9 @@ static void test_small_permutations(void) {
     }
 }
 
-/* Too large to enumerate: images stay in range, and 100,000 of them do not collide (a random function on 2^33 values
- * would have a collision with probability 0.44; on n = 2^20 everything is enumerated). */
+/* Too large to enumerate: images stay in range, and 100,000 of them do not collide (a random
+ * function on 2^33 values would have a collision with probability 0.44; on n = 2^20 everything is
+ * enumerated). */
 static void test_large_permutations(uint64_t seed) {
     static uint8_t seen[1 << 20];
     memset(seen, 0, sizeof seen);
@@ -94,7 +100,8 @@ static void test_large_permutations(uint64_t seed) {
     }
     CHECK_EQ(n_distinct, 1 << 20);
     CHECK(n_fixed < 20); /* about 1 in a random permutation */
-    static const uint64_t sizes[] = {UINT64_C(0xffffffff), UINT64_C(0x100000001), UINT64_C(0x7fffffffffffffff), UINT64_MAX};
+    static const uint64_t sizes[] = {UINT64_C(0xffffffff), UINT64_C(0x100000001),
+                                     UINT64_C(0x7fffffffffffffff), UINT64_MAX};
     for (size_t s = 0; s < 4; ++s) {
         for (uint64_t i = 0; i < 1000; ++i) {
             const uint64_t n = sizes[s], index = i % 2 ? n - 1 - i : i;

@@ -1,5 +1,6 @@
-/* The pool: every task runs exactly once, thread numbers are exclusive, results do not depend on the thread count, and
- * nothing is lost over many small loops, with more threads than processors and with sleeps that force wake-ups. */
+/* The pool: every task runs exactly once, thread numbers are exclusive, results do not depend on
+ * the thread count, and nothing is lost over many small loops, with more threads than processors
+ * and with sleeps that force wake-ups. */
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ static void test_every_task_once(void) {
     static const size_t counts[] = {0, 1, 2, 3, 15, 16, 17, 100, MAX_TASKS};
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; ++i) {
         double first = 0;
-        for (int n_threads = 1; n_threads <= MAX_THREADS; n_threads = n_threads * 2 + (n_threads == 1)) {
+        for (int n_threads = 1; n_threads <= MAX_THREADS;
+             n_threads = n_threads * 2 + (n_threads == 1)) {
             isb_context *ctx = context_with(n_threads);
             const double sum = run_once(ctx, counts[i]);
             if (n_threads == 1) first = sum;
@@ -70,7 +72,8 @@ static void add_task(void *arg, size_t task, int thread) {
     atomic_fetch_add((atomic_size_t *)arg, task + 1);
 }
 
-/* Loops back to back, where a late worker of one loop meets the next; now and then a pause lets all fall asleep. */
+/* Loops back to back, where a late worker of one loop meets the next; now and then a pause lets all
+ * fall asleep. */
 static void test_many_tiny_loops(int n_threads, size_t n_loops) {
     isb_context *ctx = context_with(n_threads);
     size_t n_wrong = 0;
@@ -97,7 +100,8 @@ static void meet_task(void *arg, size_t task, int thread) {
     while (atomic_load(&m->n_arrived) < 4 && isb__now_s() < give_up) usleep(100);
 }
 
-/* Four tasks that each wait for the other three need four threads at once: sleepers are really woken. */
+/* Four tasks that each wait for the other three need four threads at once: sleepers are really
+ * woken. */
 static void test_all_threads_wake(void) {
     isb_context *ctx = context_with(4);
     for (int i = 0; i < 20; ++i) {
@@ -115,8 +119,8 @@ static double thread_seconds(clockid_t clock) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Idle workers sleep: a process that waits 200 ms with eight of them uses next to no processor time.  Spinning ones would
- * use at least 200 ms on any machine. */
+/* Idle workers sleep: a process that waits 200 ms with eight of them uses next to no processor
+ * time.  Spinning ones would use at least 200 ms on any machine. */
 static void test_idle_workers_sleep(void) {
     isb_context *ctx = context_with(8);
     run_once(ctx, 100);

@@ -1,5 +1,5 @@
-/* Writers: nothing under the final name before commit, nothing at all after abort or failure, a full disk, links,
- * devices, patches; and folders that are replaced as a whole. */
+/* Writers: nothing under the final name before commit, nothing at all after abort or failure, a
+ * full disk, links, devices, patches; and folders that are replaced as a whole. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -55,14 +55,16 @@ static void test_against_array(uint64_t seed) {
     static const size_t sizes[] = {0, 1, 17, 1000, 262143, 262144, 262145, 600000};
     size_t used = 0;
     for (int step = 0; step < 60; ++step) {
-        const size_t n = sizes[isb__rng_below(&rng, 8)], from = isb__rng_below(&rng, MAX_NBYTES - n);
+        const size_t n = sizes[isb__rng_below(&rng, 8)],
+                     from = isb__rng_below(&rng, MAX_NBYTES - n);
         if (used + n > MAX_NBYTES) break;
         CHECK_OK(ctx, isb__writer_write(writer, piece + from, n));
         memcpy(model + used, piece + from, n);
         used += n;
         CHECK_EQ(isb__writer_position(writer), used);
         if (step % 5 != 4) continue;
-        const size_t at = isb__rng_below(&rng, used + 1), patch = isb__rng_below(&rng, used - at + 1);
+        const size_t at = isb__rng_below(&rng, used + 1),
+                     patch = isb__rng_below(&rng, used - at + 1);
         CHECK_OK(ctx, isb__writer_patch(writer, at, piece, patch));
         memcpy(model + at, piece, patch);
     }
@@ -92,7 +94,8 @@ static void test_names(void) {
     remove(temp_path("link"));
     remove(temp_path("target"));
 
-    CHECK_OK(ctx, isb__file_write(ctx, "/dev/null", "x", 1)); /* a device is written, not replaced */
+    /* a device is written, not replaced */
+    CHECK_OK(ctx, isb__file_write(ctx, "/dev/null", "x", 1));
     CHECK(stat("/dev/null", &info) == 0 && S_ISCHR(info.st_mode));
     writer = open_writer("/dev/null");
     CHECK_OK(ctx, isb__writer_write(writer, "abc", 3));
@@ -114,7 +117,8 @@ static void test_full_device(void) {
     CHECK(strstr(isb_context_error(ctx), "/dev/full") != NULL);
 }
 
-/* The file size limit stands in for a full disk: the failure is sticky, and commit removes what was written. */
+/* The file size limit stands in for a full disk: the failure is sticky, and commit removes what was
+ * written. */
 static void test_no_space(void) {
     enum { LIMIT = 1 << 20 };
     const char *path = temp_path("big");
@@ -128,7 +132,8 @@ static void test_no_space(void) {
     static uint8_t chunk[100000];
     isb__writer *writer = open_writer(path);
     isb_status status = ISB_OK;
-    for (int i = 0; i < 20 && status == ISB_OK; ++i) status = isb__writer_write(writer, chunk, sizeof chunk);
+    for (int i = 0; i < 20 && status == ISB_OK; ++i)
+        status = isb__writer_write(writer, chunk, sizeof chunk);
     CHECK_STATUS(status, ISB_ERR_NO_SPACE);
     CHECK(strstr(isb_context_error(ctx), path) != NULL);
     CHECK_STATUS(isb__writer_write(writer, chunk, 1), ISB_ERR_NO_SPACE);

@@ -1,0 +1,23 @@
+# Sets ISB_HAVE_CUDA and ISB_CUDA_SUMMARY from ISB_CUDA = AUTO, ON or OFF.  ON fails when there is no CUDA compiler.
+set(ISB_HAVE_CUDA OFF)
+set(ISB_CUDA_SUMMARY "no")
+if(ISB_CUDA STREQUAL "AUTO" AND ISB_SANITIZE)
+  set(ISB_CUDA_SUMMARY "no (sanitizers)")
+elseif(NOT ISB_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+      set(CMAKE_CUDA_ARCHITECTURES 80) # with its PTX, which later devices compile when they load it
+    endif()
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(CMAKE_CUDA_STANDARD 17)
+    set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+    set(ISB_HAVE_CUDA ON)
+    set(ISB_CUDA_SUMMARY "yes (${CUDAToolkit_VERSION}, ${CMAKE_CUDA_COMPILER})")
+  elseif(ISB_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "ISB_CUDA is ON, but no working CUDA compiler was found: put nvcc in PATH, or set CUDACXX to it, "
+      "or set ISB_CUDA to AUTO or OFF")
+  endif()
+endif()

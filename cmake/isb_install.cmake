@@ -1,0 +1,41 @@
+# What `cmake --install` puts where: libraries, headers, isobit.pc, the CMake package.  The command, its man pages and
+# completions are in tool_files.cmake.
+include(CMakePackageConfigHelpers)
+
+set_target_properties(isobit_shared PROPERTIES EXPORT_NAME isobit)
+install(TARGETS isobit_static isobit_shared EXPORT isobit-targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY include/isobit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# The CMake package: find_package(isobit), then isobit::isobit (shared) or isobit::isobit_static.
+set(ISB_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/isobit)
+install(EXPORT isobit-targets NAMESPACE isobit:: DESTINATION ${ISB_PACKAGE_DIR})
+configure_package_config_file(cmake/isobit-config.cmake.in ${PROJECT_BINARY_DIR}/isobit-config.cmake
+  INSTALL_DESTINATION ${ISB_PACKAGE_DIR})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/isobit-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/isobit-config.cmake ${PROJECT_BINARY_DIR}/isobit-config-version.cmake
+  DESTINATION ${ISB_PACKAGE_DIR})
+
+# isobit.pc: what a static link needs besides stands in Requires.private and Libs.private (pkg-config --static).
+set(ISB_PC_REQUIRES_PRIVATE "zlib libzstd libxxhash jansson")
+set(ISB_PC_LIBS_PRIVATE "-lm -pthread")
+if(ISB_HAVE_CUDA)
+  string(APPEND ISB_PC_LIBS_PRIVATE " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -ldl -lrt -lstdc++")
+endif()
+if(ISB_HAVE_MPI)
+  foreach(library IN LISTS MPI_C_LIBRARIES)
+    string(APPEND ISB_PC_LIBS_PRIVATE " ${library}")
+  endforeach()
+endif()
+foreach(kind LIB INCLUDE)
+  if(IS_ABSOLUTE "${CMAKE_INSTALL_${kind}DIR}")
+    set(ISB_PC_${kind}DIR "${CMAKE_INSTALL_${kind}DIR}")
+  else()
+    set(ISB_PC_${kind}DIR "\${prefix}/${CMAKE_INSTALL_${kind}DIR}")
+  endif()
+endforeach()
+configure_file(cmake/isobit.pc.in ${PROJECT_BINARY_DIR}/isobit.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/isobit.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,13 @@
+# Sets ISB_HAVE_MPI and ISB_MPI_SUMMARY from ISB_MPI = AUTO, ON or OFF.  ON fails when there is no MPI.
+set(ISB_HAVE_MPI OFF)
+set(ISB_MPI_SUMMARY "no")
+if(NOT ISB_MPI STREQUAL "OFF")
+  find_package(MPI QUIET COMPONENTS C)
+  if(MPI_C_FOUND)
+    set(ISB_HAVE_MPI ON)
+    set(ISB_MPI_SUMMARY "yes (MPI ${MPI_C_VERSION}, ${MPI_C_COMPILER})")
+  elseif(ISB_MPI STREQUAL "ON")
+    message(FATAL_ERROR "ISB_MPI is ON, but no MPI for C was found: install libopenmpi-dev or libmpich-dev, or set MPI_HOME, "
+      "or set ISB_MPI to AUTO or OFF")
+  endif()
+endif()
