@@ -19,6 +19,7 @@ struct isb__scorer {
     int32_t *ids;                       /* a document of a dataset */
     size_t ids_capacity;
     size_t n_used;                      /* positions used in all rows */
+    isb__progress_state *progress;      /* may be NULL */
     isb__score score;
 };
 
@@ -36,6 +37,8 @@ void isb__scorer_reset(isb__scorer *s) {
     clear_rows(s);
     s->score = (isb__score){0};
 }
+
+void isb__scorer_show(isb__scorer *s, isb__progress_state *progress) { s->progress = progress; }
 
 static isb_status allocate(isb__scorer *s) {
     ISB_TRY(isb__alloc_array(s->ctx, s->B * s->T, sizeof *s->inputs, &s->inputs));
@@ -83,6 +86,7 @@ static isb_status flush(isb__scorer *s) {
     s->score.seconds += isb__now_s() - begin_s;
     s->score.nats += loss.nats;
     s->score.n_targets += (uint64_t)loss.n_targets;
+    if (s->progress) isb__progress_update(s->progress, (double)s->score.n_targets, "");
     clear_rows(s);
     return ISB_OK;
 }

@@ -20,6 +20,8 @@ typedef struct isb__scorer isb__scorer;
 isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T, size_t stride, int32_t boundary,
                               isb__scorer **scorer);
 void isb__scorer_free(isb__scorer *scorer);
+/* Reports targets scored to `progress` (borrowed) from now on. */
+void isb__scorer_show(isb__scorer *scorer, isb__progress_state *progress);
 /* Starts again from nothing. */
 void isb__scorer_reset(isb__scorer *scorer);
 /* One document.  ended == 0: it goes on, so that its end is no target.  Errors: CANCELLED, those of the graph. */
