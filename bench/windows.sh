@@ -17,14 +17,14 @@ printf '%4s  %-7s %11s %12s %8s %10s %10s %8s\n' b variant bytes/8bit bytes/16bi
 for b in 16 24 32 64 128; do
     greedy=
     for variant in greedy exact delay; do
-        "$isobit" prepare --quiet --json --check-windows --tokenizer "window:b=$b,variant=$variant,token=8" --m1 "$m1" \
+        "$isobit" prepare --quiet --json --check-windows --one-file --tokenizer "window:b=$b,variant=$variant,token=8" --m1 "$m1" \
             --out "$scratch/tokens" "$@" >"$scratch/result.json"
         rm -f "$scratch"/tokens.*
         ratio=$(jq .bytes_per_token "$scratch/result.json")
         [ $variant = greedy ] && greedy=$ratio
         jq -r --argjson b $b --arg v $variant --argjson greedy "$greedy" \
-            '[$b, $v, .bytes_per_token, 2 * .bytes_per_token, .bytes_per_token / $greedy, 100 * .windows_failed / .windows,
-              100 * .documents_failed / .documents, .seconds] | @tsv' "$scratch/result.json" |
+            '[$b, $v, .bytes_per_token, 2 * .bytes_per_token, .bytes_per_token / $greedy, 100 * .n_windows_failed / .n_windows,
+              100 * .n_documents_failed / .n_documents, .seconds] | @tsv' "$scratch/result.json" |
             awk -F'\t' '{ printf "%4d  %-7s %11.3f %12.3f %8.3f %10.2f %10.2f %8.1f\n", $1, $2, $3, $4, $5, $6, $7, $8 }'
     done
 done

@@ -75,12 +75,12 @@ done_once m1 "$isobit" train --size $m1_size --tokenizer bytes "${corpus[@]}" --
 
 # ---- tokens ----
 prepare_tokens() {
-    "$isobit" prepare --tokenizer window:b=16,variant=exact,token=16 --m1 "$run/m1" "${corpus[@]}" --split-files \
+    "$isobit" prepare --tokenizer window:b=16,variant=exact,token=16 --m1 "$run/m1" "${corpus[@]}" \
         --out "$run/tokens" --json >"$run/prepare.json"
 }
 say "tokens: 16-bit exact windows over all the text"
 done_once tokens prepare_tokens
-jq -r '"   \(.documents) documents, \(.bytes) bytes -> \(.tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.seconds|round) s"' \
+jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.seconds|round) s"' \
     "$run/prepare.json" >&2
 
 # ---- M2 ----
@@ -123,7 +123,7 @@ jq -r '"M1 itself: \(.bits_per_byte*1000|round/1000) bits/byte with its whole co
 # ---- proof ----
 say "round trips, byte for byte"
 round_trip_tokens() {
-    "$isobit" encode --model "$run/m2-window" --whole-file --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
+    "$isobit" encode --model "$run/m2-window" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
     "$isobit" decode --model "$run/m2-window" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
     cmp "$run/held-out.txt" "$run/held-out.back"
     echo "tokens:     $(stat -c %s "$run/held-out.txt") bytes of held-out text -> $(($(stat -c %s "$run/held-out.u16") / 2)) tokens and back: equal"
@@ -136,7 +136,7 @@ round_trip_file() { # NAME FILE
 }
 proof() {
     # The held-out documents as one text: the bytes tokenizer there and back gives the corpus reader's documents.
-    "$isobit" encode --quiet --tokenizer bytes --format u16 -o "$run/held-out.bytes" "${test_text[@]:1}" "${test_text[0]}"
+    "$isobit" encode --quiet --tokenizer bytes --format u16 -o "$run/held-out.bytes" "${test_text[@]}"
     "$isobit" decode --quiet --tokenizer bytes --format u16 -o "$run/held-out.txt" "$run/held-out.bytes"
     round_trip_tokens
     head -c "$proof_bytes" "$run/held-out.txt" >"$run/held-out-part.txt"
