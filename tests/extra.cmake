@@ -9,3 +9,17 @@ isb_add_script_test(check_includes unit scripts/check_includes.sh)
 if(NOT ISB_SANITIZE AND TARGET isobit)
   isb_add_script_test(check_install cli scripts/check_install.sh ${PROJECT_BINARY_DIR})
 endif()
+
+# The command, as its users meet it: tests/cli/NAME.sh with what it prints in NAME.expected.
+file(GLOB ISB_CLI_TESTS CONFIGURE_DEPENDS cli/*.expected)
+foreach(expected ${ISB_CLI_TESTS})
+  get_filename_component(name ${expected} NAME_WE)
+  add_test(NAME cli/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cli/run.sh ${name})
+  set_tests_properties(cli/${name} PROPERTIES LABELS cli TIMEOUT 300
+    ENVIRONMENT "ISOBIT=$<TARGET_FILE:isobit>;ISB_CLI_MODELS=${CMAKE_CURRENT_BINARY_DIR}/cli-models")
+  if(name STREQUAL models)
+    set_tests_properties(cli/${name} PROPERTIES FIXTURES_SETUP cli_models)
+  else()
+    set_tests_properties(cli/${name} PROPERTIES FIXTURES_REQUIRED cli_models)
+  endif()
+endforeach()

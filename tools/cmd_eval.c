@@ -89,12 +89,12 @@ const tool_command command_eval = {
         "  bits/token = the same sum / tokens\n"
         "  FLOPs/byte = 2 N / (bytes/token)              without M1\n"
         "  FLOPs/byte = 2 N / (bytes/token) + 2 N1       with M1\n"
-        "  FLOPs/byte = 2 (every multiply-add of matrices, attention and logits) / (bytes/token),\n"
-        "               M1's likewise added              all products\n\n"
-        "The sum includes the end of each document. N and N1 are the parameters of the model and "
-        "of its M1 without embedding and output matrix. Each document is read from its start; one "
-        "longer than the context T is read in pieces of T tokens, so each token is scored "
-        "once.\n\n"
+        "  FLOPs/byte = 2 P / (bytes/token) + 2 P1       all products\n\n"
+        "P and P1 are the multiply-adds of all matrices, attention and logits for a token of the "
+        "model and a byte of its M1. The sum includes the end of each document. N and N1 are the "
+        "parameters of the model and of its M1 without embedding and output matrix. Each document "
+        "is read from its start; one longer than the context T is read in pieces of T tokens, so "
+        "each token is scored once.\n\n"
         "Use text that was never trained on: other files, or --split test of the training text.",
     .examples = "  isobit eval --model m2 --data corpus/ --split test\n"
                 "  isobit eval --model m2 --data news.jsonl.zst --json",

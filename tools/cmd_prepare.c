@@ -86,7 +86,7 @@ static int run_prepare(tool_session *session, void *values) {
 const tool_command command_prepare = {
     .name = "prepare",
     .summary = "turn text into a token dataset for training",
-    .synopsis = "--data PATH ... --out PREFIX [--tokenizer SPEC] [--m1 DIR] [OPTION ...]",
+    .synopsis = "--data PATH ... --out PREFIX [--tokenizer SPEC [--m1 DIR]]",
     .description =
         "Encodes documents and writes them in Megatron's form (PREFIX.bin, PREFIX.idx), with "
         "PREFIX.json saying what the ids mean. By default there are three datasets, PREFIX.train, "
@@ -94,7 +94,7 @@ const tool_command command_prepare = {
         "alone. The same text and tokenizer give the same files, with any number of threads. "
         "Nothing appears under the final names unless all went well.",
     .examples = "  isobit prepare --data corpus/ --tokenizer window:b=16 --m1 m1 --out tokens\n"
-                "  zcat dump.jsonl.gz | isobit prepare --data - --input-format jsonl --out bytes",
+                "  zcat a.jsonl.gz | isobit prepare -d - --input-format jsonl --out bytes",
     .options = prepare_options,
     .n_options = sizeof prepare_options / sizeof *prepare_options,
     .operands = COMPLETE_FILE,

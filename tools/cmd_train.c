@@ -97,7 +97,7 @@ static const option_spec train_options[] = {
     {.name = "warmup", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(warmup),
      .help = "steps over which the rate rises; without it 2% of the run, at least 10"},
     {.name = "weight-decay", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 10,
-     .initial = "0.1", AT(weight_decay), .help = "0: none"},
+     .initial = "0.1", AT(weight_decay), .help = "0: none; with adafactor none unless given"},
     {.name = "grad-clip", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1e6, .initial = "1",
      AT(grad_clip), .help = "the gradient's norm is cut to this; 0: never"},
     {.name = "z-loss", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .initial = "1e-4",
@@ -126,59 +126,19 @@ static const option_spec train_options[] = {
      AT(log_every), .help = "lines in log.jsonl"},
 };
 
-/* ---- the options of the first call, for --resume ---- */
-
-static const char *const not_kept[] = {"config", "out", "resume", "overwrite", NULL};
-
-static bool options_path(const char *out_dir, char *path, size_t nbytes) {
-    const int n = snprintf(path, nbytes, "%s/options.json", out_dir);
-    return n > 0 && (size_t)n < nbytes;
-}
-
-/* A longer budget replaces the old one as a whole: "--resume --tokens 2M" must not stop at the old
- * --steps. */
-static void forget_old_budget(train_values *v, uint64_t seen_before, const parsed_options *parsed) {
-    static const char *const budgets[] = {"steps", "tokens", "minutes", "flops"};
-    parsed_options before = *parsed;
-    before.seen = seen_before;
-    bool given[4], any = false;
-    for (size_t i = 0; i < 4; ++i) any |= given[i] = options_seen(&before, budgets[i]);
-    if (!any) return;
-    if (!given[0]) v->steps = 0;
-    if (!given[1]) v->tokens = 0;
-    if (!given[2]) v->minutes = 0;
-    if (!given[3]) v->flops = 0;
-}
-
-static int recall_options(tool_session *session, train_values *v) {
-    char path[4096];
-    if (!v->resume || !options_path(v->out, path, sizeof path) || !path_is_file(path)) return 0;
-    const uint64_t seen = session->parsed->seen;
-    const int code = options_read_config(session->parsed, path);
-    if (code == 0) forget_old_budget(v, seen, session->parsed);
-    return code;
-}
-
-/* Called when training has begun, since by then the library has accepted the folder.  Renamed into
- * place: a run that is killed here resumes with the old options or the new, never with half of
- * them.  Without this file --resume works too, with all options repeated, so a failure is only
- * noted. */
-static void remember_options(void *user) {
-    tool_session *session = user;
-    const train_values *v = session->parsed->values;
-    char path[4096], temporary[4096 + 8];
-    if (!options_path(v->out, path, sizeof path)) return;
-    snprintf(temporary, sizeof temporary, "%s.part", path);
-    const bool written = options_write_config(session->parsed, temporary, not_kept);
-    if (written && rename(temporary, path) == 0) return;
-    remove(temporary);
-    progress_log(&session->progress, ISB_LOG_WARNING,
-                 "could not write options.json: repeat the options with --resume");
-}
-
 /* ---- what the library is asked for ---- */
 
+/* A resumed run takes its model from the checkpoint, unless it is said again. */
 static int fill_model(tool_session *session, const train_values *v, isb_train_options *o) {
+    static const char *const details[] = {"context", "activation", "position", "untied"};
+    if (v->resume && !options_seen(session->parsed, "size")) {
+        for (size_t i = 0; i < sizeof details / sizeof *details; ++i) {
+            if (!options_seen(session->parsed, details[i])) continue;
+            return error_usage(session->command->name, "--%s with --resume needs --size too",
+                               details[i]);
+        }
+        return 0;
+    }
     const isb_status status = isb_model_config_init(session->context, v->size, &o->model);
     if (status != ISB_OK) return error_status(session, status);
     o->model.vocab_size = 0; /* from the dataset */
@@ -203,7 +163,7 @@ static int fill_data(tool_session *session, const train_values *v, isb_train_opt
     }
     o->text_paths = v->data.items;
     o->n_text_paths = v->data.count;
-    o->prepare.tokenizer = v->tokenizer ? v->tokenizer : "bytes";
+    o->prepare.tokenizer = v->tokenizer;
     o->prepare.m1_dir = v->m1;
     o->prepare.split_files = 1;
     return corpus_options_from(session, &v->corpus, &o->prepare.corpus);
@@ -283,6 +243,9 @@ static int train_static(tool_session *session, const train_values *v) {
 static int check_required(const tool_session *session, const train_values *v) {
     const char *name = session->command->name;
     if (!v->out) return error_usage(name, "--out DIR is missing: where does the run go?");
+    if (v->data.count == 0 && !v->resume) {
+        return error_usage(name, "--data is missing: files, folders or a dataset");
+    }
     if (v->resume && v->overwrite) {
         return error_usage(name, "--resume and --overwrite exclude each other");
     }
@@ -293,11 +256,6 @@ static int run_train(tool_session *session, void *values) {
     train_values *v = values;
     int code = v->config ? options_read_config(session->parsed, v->config) : 0;
     if (code == 0) code = check_required(session, v);
-    if (code == 0) code = recall_options(session, v);
-    if (code == 0 && v->data.count == 0) {
-        code =
-            error_usage(session->command->name, "--data is missing: files, folders or a dataset");
-    }
     if (code != 0) return code;
     if (strcmp(v->size, "static") == 0) return train_static(session, v);
 
@@ -311,9 +269,6 @@ static int run_train(tool_session *session, void *values) {
     options.init_from = v->init_from;
     options.resume = v->resume;
     options.overwrite = v->overwrite;
-    session->progress.awaited_task = "train";
-    session->progress.on_awaited = remember_options;
-    session->progress.awaited_user = session;
     isb_train_result result;
     const isb_status status = isb_train(session->context, &options, &result);
     if (status != ISB_OK) return error_status(session, status);
@@ -323,9 +278,8 @@ static int run_train(tool_session *session, void *values) {
 const tool_command command_train = {
     .name = "train",
     .summary = "train a model (M1 or M2) on text or on a prepared dataset",
-    .synopsis = "--data PATH ... --out DIR [--size NAME] [--tokenizer SPEC] [--m1 DIR] [OPTION "
-                "...]\n"
-                "--out DIR --resume [OPTION ...]",
+    .synopsis = "--data PATH ... --out DIR [--size NAME] [--tokenizer SPEC] [...]\n"
+                "--out DIR --resume [...]",
     .description =
         "Trains a decoder-only transformer. On text, the text is tokenised into DIR/data first "
         "and divided by document into train, valid and test; on a dataset, its .train part is "
@@ -336,7 +290,7 @@ const tool_command command_train = {
         "bit, and so does a resumed run.",
     .examples =
         "  isobit train --size nano --data corpus/ --out m1 --minutes 5 --cut-share 0.75\n"
-        "  isobit train --size 3m --tokenizer window:b=16 --m1 m1 --data corpus/ --out m2 --steps 20k\n"
+        "  isobit train --size 3m --data tokens --m1 m1 --out m2 --steps 20k\n"
         "  isobit train --out m2 --resume --steps 40k",
     .options = train_options,
     .n_options = sizeof train_options / sizeof *train_options,

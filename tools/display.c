@@ -130,10 +130,6 @@ static void show(progress_display *display, const isb_progress *progress, int li
 
 void progress_report(void *user, const isb_progress *progress) {
     progress_display *display = user;
-    if (display->awaited_task && strcmp(display->awaited_task, progress->task) == 0) {
-        display->awaited_task = NULL;
-        display->on_awaited(display->awaited_user);
-    }
     if (display->quiet) return;
     const double now = now_s();
     if (strncmp(display->task, progress->task, sizeof display->task - 1) != 0) {

@@ -13,11 +13,6 @@ typedef struct progress_display {
     bool said;                       /* a plain line was written for this task */
     double last_s;                   /* when the last report was shown, by the monotonic clock */
     char task[32];
-    /* Called once, at the first report of the task so named, --quiet or not; NULL: nothing waits
-     * for it. */
-    const char *awaited_task;
-    void (*on_awaited)(void *user);
-    void *awaited_user;
 } progress_display;
 
 void progress_init(progress_display *display, bool quiet, bool verbose);

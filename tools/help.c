@@ -65,9 +65,8 @@ static void option_text(const option_spec *option, char *text, size_t nbytes) {
         if (c[1] == '\0') text[at++] = ')';
         text[at] = '\0';
     }
-    if (option->initial && at < nbytes) {
-        snprintf(text + at, nbytes - at, " [default: %s]", option->initial);
-    }
+    const char *initial = option->initial ? option->initial : option->otherwise;
+    if (initial && at < nbytes) snprintf(text + at, nbytes - at, " [default: %s]", initial);
 }
 
 static void print_options(FILE *file, const option_spec *options, size_t n, int width) {

@@ -126,9 +126,9 @@ static int run_command(const tool_command *command, int argc, char **argv) {
 }
 
 static int unknown_command(const char *name) {
-    const char *names[16];
-    size_t n = 0;
-    for (; n < n_commands && n < sizeof names / sizeof *names; ++n) names[n] = commands[n]->name;
+    const char *names[16] = {"help", "--help", "--version"};
+    size_t n = 3;
+    for (size_t i = 0; i < n_commands; ++i) names[n++] = commands[i]->name;
     const char *near = format_suggest(name, names, n);
     const char *kind = *name == '-' ? "option" : "command";
     if (near) return error_usage(NULL, "unknown %s \"%s\"; did you mean \"%s\"?", kind, name, near);

@@ -86,9 +86,10 @@ static void put_option(FILE *file, const option_spec *option) {
         put_words(file, option->choices);
         fputc('.', file);
     }
-    if (option->initial) {
+    const char *initial = option->initial ? option->initial : option->otherwise;
+    if (initial) {
         fputs("\nDefault: ", file);
-        put(file, option->initial);
+        put(file, initial);
         fputc('.', file);
     }
     fputc('\n', file);

@@ -52,6 +52,7 @@ typedef struct option_spec {
     double low, high;    /* for numbers; high 0: no limit above */
     const char *choices; /* "a|b|c": the only words (WORD, CHOICE), or words worth completing */
     const char *initial; /* the default, set as if it had been given; NULL: none */
+    const char *otherwise; /* the default that the library takes, shown only */
     const char *help;
 } option_spec;
 
@@ -97,9 +98,6 @@ void options_free(parsed_options *parsed);
 
 /* Takes what the command line left open from a JSON object whose keys are long names. */
 int options_read_config(parsed_options *parsed, const char *path);
-/* Writes the options that were given, but the common ones and those in `skip` (ends with NULL), in
- * the same form. */
-bool options_write_config(const parsed_options *parsed, const char *path, const char *const *skip);
 
 bool options_seen(const parsed_options *parsed, const char *name);
 /* The first option seen that is not among `allowed` (ends with NULL) and not common; NULL: none. */

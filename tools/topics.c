@@ -39,8 +39,9 @@ const topic topics[] = {
      "second one ends it at once. After that, after a power cut, or to train longer with a "
      "larger budget:\n\n"
      "    isobit train --out m2 --resume\n\n"
-     "The options of the first call are kept in the folder and need not be repeated. The resumed "
-     "run goes on from the newest whole checkpoint. Every file is written under a temporary name "
+     "The options of the first call are kept in the checkpoint and need not be repeated; a larger "
+     "budget may be given. The run goes on from the newest whole checkpoint, as if it had not been "
+     "interrupted. Every file is written under a temporary name "
      "and renamed when it is whole, so there is never half a file under a final name.\n"},
     {"measures", "bits/byte, FLOPs/byte and what they mean",
      "    bits/byte  = (sum over tokens of -log2 p(token)) / bytes of raw text\n"
