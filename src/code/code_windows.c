@@ -64,6 +64,8 @@ static bool cursor_cell(const isb__codec *codec, const isb__cursor *cursor, cons
 /* Puts a node that M1 was asked for into the cache. */
 static isb_status cursor_cache(isb__codec *codec, isb__cursor *cursor, const uint16_t *row) {
     if (!cursor->parent || cursor->node) return ISB_OK;
+    cursor->node = isb__trie_child(&codec->trie, cursor->parent, cursor->byte);
+    if (cursor->node) return ISB_OK; /* another lane asked M1 for it at the same time */
     isb__trie_node node = {.low = cursor->window.low, .high = cursor->window.high};
     node.has_cell = cursor_cell(codec, cursor, row, &node.cell);
     return isb__trie_add(&codec->trie, cursor->parent, cursor->byte, &node, row, &cursor->node);

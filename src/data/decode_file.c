@@ -104,7 +104,9 @@ static isb_status read_text_line(decoder *d, const uint8_t *line, size_t nbytes)
         }
         const size_t from = i;
         uint64_t id = 0;
-        while (i < nbytes && line[i] >= '0' && line[i] <= '9' && id <= UINT32_MAX) id = id * 10 + (line[i++] - '0');
+        for (; i < nbytes && line[i] >= '0' && line[i] <= '9'; ++i) {
+            if (id <= UINT32_MAX) id = id * 10 + (line[i] - '0');
+        }
         if (i == from || (i < nbytes && !strchr(" \t\r", line[i]))) return refuse_line(d, "expected ids in decimal", i);
         ISB_TRY(add_id(d, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id, "line", d->scan.line_number));
     }
