@@ -35,8 +35,6 @@ GEMM_TARGET ISB_INLINE void micro_rows(size_t m, size_t n, size_t n_steps, const
     }
     for (size_t s = 0; s < n_steps; ++s, a += 4 * MR, b += 4 * NR) {
         const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 64);
-        _mm_prefetch(b + 1024, _MM_HINT_T0);
-        _mm_prefetch(b + 1024 + 64, _MM_HINT_T0);
 #define STEP(i)                                                     \
     if (i < m) {                                                    \
         const __m512 word = _mm512_set1_ps(load_word(a + 4 * i));   \
