@@ -18,6 +18,12 @@ test: all
 bench: all
 	@for program in $(BUILD)/bench/bench_*; do [ -x "$$program" ] && echo "== $$program" && "$$program"; done
 
+# Each target for a minute on its corpus.
+fuzz:
+	$(MAKE) PRESET=fuzz all
+	@for program in build-fuzz/fuzz/fuzz_*; do [ -f "$$program" ] && [ -x "$$program" ] && echo "== $$program" && \
+	    "$$program" -max_total_time=60 "fuzz/corpus/$${program##*fuzz_}"; done
+
 install: all
 	cmake --install $(BUILD)
 
@@ -27,4 +33,4 @@ format:
 clean:
 	rm -rf $(BUILD) $(BUILD).log
 
-.PHONY: all configure test bench install format clean
+.PHONY: all configure test bench fuzz install format clean
