@@ -86,10 +86,10 @@ static guard solve(const problem *p, const isb__gemm_kernel *kernel, way how, in
     return c;
 }
 
-/* Against double: k + 2 roundings of sums, and for bf16 two operands rounded by 2^-9 each. */
+/* Against double: k + 2 roundings of sums, and for bf16 two operands rounded by 2^-8 each. */
 static int is_right(const problem *p, const isb__gemm_kernel *kernel, const float *got) {
     const isb__view a = view_a(p), b = view_b(p);
-    const double unit = (kernel->element_nbytes == 4 ? 0.0 : 2.01 * 0x1p-9) + (double)(p->s.k + 2) * 0x1p-24;
+    const double unit = (kernel->element_nbytes == 4 ? 0.0 : 2.01 * 0x1p-8) + (double)(p->s.k + 2) * 0x1p-24;
     for (size_t i = 0; i < p->s.m; ++i) {
         for (size_t j = 0; j < p->s.n; ++j) {
             double sum = p->accumulate ? (double)((const float *)p->c.data)[i * p->ldc + j] : 0, size = fabs(sum);

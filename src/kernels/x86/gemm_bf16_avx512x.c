@@ -1,5 +1,5 @@
 /* bf16 matrix kernel on AVX512_BF16: 14 x 32, two k a step, float32 sums.  Close class: operands are rounded to bf16
- * (relative error 2^-9 each), subnormals count as zero.  Worth using where vdpbf16ps is as fast as a float32 FMA. */
+ * (relative error at most 2^-8 each), subnormals count as zero.  Worth using where vdpbf16ps is as fast as a float32 FMA. */
 #include "kernels/tiers.h"
 
 #if ISB__X86
