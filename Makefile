@@ -16,13 +16,14 @@ test: all
 
 # One line per case; see bench/.
 bench: all
-	@for program in $(BUILD)/bench/bench_*; do [ -x "$$program" ] && echo "== $$program" && "$$program"; done
+	@for program in $(BUILD)/bench/bench_*; do echo "== $$program"; "$$program" || exit 1; done
 
-# Each target for a minute on its corpus.
+# Each target for a minute; what libFuzzer finds stays in build-fuzz/found.
 fuzz:
 	$(MAKE) PRESET=fuzz all
-	@for program in build-fuzz/fuzz/fuzz_*; do [ -f "$$program" ] && [ -x "$$program" ] && echo "== $$program" && \
-	    "$$program" -max_total_time=60 "fuzz/corpus/$${program##*fuzz_}"; done
+	@for program in build-fuzz/fuzz/fuzz_*; do subject=$${program##*fuzz_}; echo "== $$subject"; \
+	    mkdir -p build-fuzz/found/$$subject; \
+	    "$$program" -max_total_time=60 build-fuzz/found/$$subject fuzz/corpus/$$subject || exit 1; done
 
 install: all
 	cmake --install $(BUILD)
