@@ -18,7 +18,7 @@
 #include "nn/position.h"
 #include "nn/rope.h"
 
-enum { QUERIES = 128 };
+enum { QUERIES = 64 };
 
 typedef struct attention_job {
     const isb__nn *nn;
