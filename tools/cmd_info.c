@@ -140,6 +140,27 @@ static void add_run(results *out, const char *dir) {
     json_decref(last);
 }
 
+/* Byte counts, as `isobit train --size static` makes them. */
+static bool is_static_m1(const char *dir) {
+    char path[4096];
+    json_t *config = join(path, sizeof path, dir, "config.json") ? json_load_file(path, 0, NULL) : NULL;
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    const bool is_static = type && strcmp(type, "isobit-static") == 0;
+    json_decref(config);
+    return is_static;
+}
+
+static int info_static(tool_session *session, const char *path) {
+    char as_m1[33];
+    const isb_status status = isb_m1_identity(session->context, path, as_m1);
+    if (status != ISB_OK) return error_status(session, status);
+    results *out = results_new("info");
+    results_text(out, "path", "path", path);
+    results_text(out, "kind", "what it is", "static M1: byte counts");
+    results_text(out, "identity_as_m1", "identity as an M1", as_m1);
+    return results_print(out, stdout, session->common->json);
+}
+
 static int info_folder(tool_session *session, const char *path) {
     const bool run = holds(path, "checkpoints") || holds(path, "log.jsonl"),
                model = holds(path, "config.json");
@@ -150,6 +171,7 @@ static int info_folder(tool_session *session, const char *path) {
             "file or such a folder",
             path);
     }
+    if (model && is_static_m1(path)) return info_static(session, path);
     isb_model_info info;
     if (model) {
         isb_model *loaded = NULL;
@@ -158,11 +180,18 @@ static int info_folder(tool_session *session, const char *path) {
         isb_model_get_info(loaded, &info);
         isb_model_free(loaded);
     }
+    char as_m1[33] = "";
+    const bool is_m1 = model && strcmp(info.tokenizer, "bytes") == 0;
+    if (is_m1) {
+        const isb_status status = isb_m1_identity(session->context, path, as_m1);
+        if (status != ISB_OK) return error_status(session, status);
+    }
     results *out = results_new("info");
     results_text(out, "path", "path", path);
     results_text(out, "kind", "what it is",
                  run ? model ? "training run with a model" : "training run" : "model");
     if (model) add_model(out, &info);
+    if (is_m1) results_text(out, "identity_as_m1", "identity as an M1", as_m1);
     if (run) add_run(out, path);
     return results_print(out, stdout, session->common->json);
 }
