@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,18 +52,20 @@ bool isb__path_is_dir(const char *path) {
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+/* Called after a rename, when it is too late to fail for want of memory: the path is cut on the stack. */
 isb_status isb__path_sync_parent(isb_context *ctx, const char *path) {
     size_t length = trimmed_length(path);
     while (length > 0 && path[length - 1] != '/') --length;
-    char *parent = NULL;
-    ISB_TRY(isb__strdup(ctx, length > 0 ? path : ".", &parent));
-    if (length > 0) parent[length] = '\0';
+    char parent[PATH_MAX];
+    if (length >= sizeof parent) {
+        return isb__fail_errno(ctx, ENAMETOOLONG, "cannot sync the folder of", path);
+    }
+    snprintf(parent, sizeof parent, "%.*s", length > 0 ? (int)length : 1, length > 0 ? path : ".");
     const int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     /* EINVAL: a file system whose folders cannot be synced, and need not be. */
     const bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
     const isb_status status =
         synced ? ISB_OK : isb__fail_errno(ctx, errno, "cannot sync the folder", parent);
     if (fd >= 0) close(fd);
-    isb__free(ctx, parent);
     return status;
 }

@@ -26,7 +26,7 @@ isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *
 isb_status isb__dataset_writer_commit(isb__dataset_writer *writer);
 void isb__dataset_writer_abort(isb__dataset_writer *writer);
 /* Removes the three files, as far as they are there. */
-void isb__dataset_remove(isb_context *ctx, const char *prefix);
+void isb__dataset_remove(const char *prefix);
 
 typedef struct isb__dataset {
     isb_context *ctx;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +20,13 @@ isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *s
     return ISB_OK;
 }
 
-void isb__dataset_remove(isb_context *ctx, const char *prefix) {
+/* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been opened. */
+void isb__dataset_remove(const char *prefix) {
     static const char *const suffixes[] = {".json", ".idx", ".bin"};
+    char path[PATH_MAX];
     for (int i = 0; i < 3; ++i) {
-        char *path = NULL;
-        if (isb__dataset_path(ctx, prefix, suffixes[i], &path) == ISB_OK) unlink(path);
-        isb__free(ctx, path);
+        const int length = snprintf(path, sizeof path, "%s%s", prefix, suffixes[i]);
+        if (length > 0 && (size_t)length < sizeof path) unlink(path);
     }
 }
 

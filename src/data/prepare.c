@@ -75,7 +75,7 @@ static isb_status commit_outputs(preparation *p) {
         status = isb__dataset_writer_commit(p->writers[n_done]);
         p->writers[n_done] = NULL;
     }
-    for (size_t i = 0; i + 1 < n_done && status != ISB_OK; ++i) isb__dataset_remove(p->ctx, p->prefixes[i]);
+    for (size_t i = 0; i + 1 < n_done && status != ISB_OK; ++i) isb__dataset_remove(p->prefixes[i]);
     return status;
 }
 

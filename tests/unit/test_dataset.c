@@ -219,7 +219,7 @@ static void test_empty(void) {
     const isb__loader_options options = {.B = 1, .T = 8};
     CHECK_STATUS(isb__loader_create(ctx, dataset, &options, &loader), ISB_ERR_EMPTY);
     isb__dataset_close(dataset);
-    isb__dataset_remove(ctx, temp_path("empty"));
+    isb__dataset_remove(temp_path("empty"));
     CHECK(!temp_exists(temp_path("empty.bin")) && !temp_exists(temp_path("empty.idx")) && !temp_exists(temp_path("empty.json")));
 }
 
