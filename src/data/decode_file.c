@@ -83,7 +83,7 @@ static isb_status end_document(decoder *d) {
 /* `unit` and `position` name the id's place: ("byte", 12) or ("line", 3). */
 static isb_status add_id(decoder *d, uint32_t id, const char *unit, uint64_t position) {
     if (id >= d->tokenizer->n_codes) {
-        return isb__fail(d->ctx, ISB_ERR_RANGE, "%s, %s %" PRIu64 ": id %" PRIu32 " is out of range: \"%s\" has ids 0 .. %" PRId64,
+        return isb__fail(d->ctx, ISB_ERR_UNDECODABLE, "%s, %s %" PRIu64 ": id %" PRIu32 " is out of range: \"%s\" has ids 0 .. %" PRId64,
                          d->in_path, unit, position, id, d->tokenizer->spec, d->tokenizer->n_codes - 1);
     }
     ISB_TRY(isb__grow_array(d->ctx, d->n_ids + 1, sizeof *d->ids, &d->ids_capacity, &d->ids));
