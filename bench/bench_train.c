@@ -2,8 +2,9 @@
  *
  *     bench_train [--threads N] [--json] [--size NAME] [--vocab V] [--rows B] [--context T] [--seconds S]
  *
- * One line a case: tokens/s, FLOP/s (all products, 3 x forward), percent of the peak that registers alone allow and of
- * what a product of 2048 x 2048 x 2048 reaches with the same kernel and threads, and memory. */
+ * One line a case: tokens/s, FLOP/s (all products, 3 x forward), percent of the peak that
+ * registers alone allow and of what a product of 2048 x 2048 x 2048 reaches with the same kernel
+ * and threads, and memory. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,8 +48,8 @@ enum { PRODUCT_SIZE = 2048 };
 static void multiply(void *arg) {
     const product *p = arg;
     const size_t n = PRODUCT_SIZE;
-    isb__matmul(p->ctx, isb__ops_for(p->ctx->cpu)->gemm_close, p->scratch, n, n, n, isb__view_row_major(p->a, n),
-                isb__view_row_major(p->b, n), p->c, n, 0);
+    isb__matmul(p->ctx, isb__ops_for(p->ctx->cpu)->gemm_close, p->scratch, n, n, n,
+                isb__view_row_major(p->a, n), isb__view_row_major(p->b, n), p->c, n, 0);
 }
 
 static isb_status measure_product(isb_context *ctx, double *flop_per_s) {
@@ -92,7 +93,8 @@ static isb_status prepare(bench *x, const char *size, int64_t vocab) {
     ISB_TRY(isb__alloc_array(x->ctx, x->B * x->T + 1, sizeof(int32_t), &x->ids));
     isb__rng rng;
     isb__rng_seed(&rng, 1);
-    for (size_t i = 0; i <= x->B * x->T; ++i) x->ids[i] = (int32_t)isb__rng_below(&rng, (uint64_t)vocab);
+    for (size_t i = 0; i <= x->B * x->T; ++i)
+        x->ids[i] = (int32_t)isb__rng_below(&rng, (uint64_t)vocab);
     return ISB_OK;
 }
 
@@ -104,28 +106,33 @@ static void release(bench *x) {
     *x = (bench){.ctx = x->ctx, .B = x->B, .T = x->T};
 }
 
-static void print_case(const bench *x, const settings *s, const char *size, int64_t vocab, bench_time t, double peak,
-                       double product_rate) {
+static void print_case(const bench *x, const settings *s, const char *size, int64_t vocab,
+                       bench_time t, double peak, double product_rate) {
     const isb__model_flops f = isb__model_forward_flops(&x->model->config, ((double)x->T + 1) / 2);
     const double tokens_per_s = (double)(x->B * x->T) / t.median_s;
     const double rate = 3 * (f.matrices + f.attention + f.logits) * tokens_per_s;
-    const double memory = (double)isb__graph_nbytes(x->graph) + 2.0 * sizeof(float) * (double)x->model->n_floats;
+    const double memory =
+        (double)isb__graph_nbytes(x->graph) + 2.0 * sizeof(float) * (double)x->model->n_floats;
     const double share = peak > 0 ? 100 * rate / peak : 0;
     if (s->json) {
-        printf("{\"size\":\"%s\",\"vocab\":%lld,\"rows\":%zu,\"context\":%zu,\"threads\":%d,\"median_ms\":%.2f,\"best_ms\":%.2f,"
-               "\"spread\":%.3f,\"tokens_per_s\":%.0f,\"gflop_per_s\":%.1f,\"percent_of_peak\":%.1f,"
-               "\"percent_of_product\":%.1f,\"memory_nbytes\":%.0f}\n", size, (long long)vocab, x->B, x->T,
-               isb__thread_count(x->ctx), 1e3 * t.median_s, 1e3 * t.best_s, t.spread, tokens_per_s, 1e-9 * rate, share,
-               100 * rate / product_rate, memory);
+        printf(
+            "{\"size\":\"%s\",\"vocab\":%lld,\"rows\":%zu,\"context\":%zu,\"threads\":%d,\"median_"
+            "ms\":%.2f,\"best_ms\":%.2f,"
+            "\"spread\":%.3f,\"tokens_per_s\":%.0f,\"gflop_per_s\":%.1f,\"percent_of_peak\":%.1f,"
+            "\"percent_of_product\":%.1f,\"memory_nbytes\":%.0f}\n",
+            size, (long long)vocab, x->B, x->T, isb__thread_count(x->ctx), 1e3 * t.median_s,
+            1e3 * t.best_s, t.spread, tokens_per_s, 1e-9 * rate, share, 100 * rate / product_rate,
+            memory);
     } else {
-        printf("%-5s %6lld %3zu x %4zu %9.1f %9.1f %5.0f%% %9.0f %8.1f %5.1f%% %7.1f%% %8.0f\n", size, (long long)vocab, x->B,
-               x->T, 1e3 * t.median_s, 1e3 * t.best_s, 100 * t.spread, tokens_per_s, 1e-9 * rate, share,
-               100 * rate / product_rate, memory / (1 << 20));
+        printf("%-5s %6lld %3zu x %4zu %9.1f %9.1f %5.0f%% %9.0f %8.1f %5.1f%% %7.1f%% %8.0f\n",
+               size, (long long)vocab, x->B, x->T, 1e3 * t.median_s, 1e3 * t.best_s, 100 * t.spread,
+               tokens_per_s, 1e-9 * rate, share, 100 * rate / product_rate, memory / (1 << 20));
     }
     fflush(stdout);
 }
 
-static isb_status run_case(bench *x, const settings *s, const char *size, int64_t vocab, double peak, double product_rate) {
+static isb_status run_case(bench *x, const settings *s, const char *size, int64_t vocab,
+                           double peak, double product_rate) {
     isb_status status = prepare(x, size, vocab);
     if (status == ISB_OK) {
         const bench_time t = bench_run(pass, x, s->seconds);
@@ -144,10 +151,11 @@ static isb_status run(bench *x, const settings *s) {
     const double peak = peak_measure(x->ctx, peak_of_kernel(kernel));
     ISB_TRY(measure_product(x->ctx, &product_rate));
     if (!s->json) {
-        printf("%s, %s, commit %s, %s, %d threads: peak %.0f, large product %.0f GFLOP/s\n", isb__cpu_model_name(), __VERSION__,
-               BENCH_COMMIT, kernel->name, isb__thread_count(x->ctx), 1e-9 * peak, 1e-9 * product_rate);
-        printf("%-5s %6s %3s   %4s %9s %9s %6s %9s %8s %6s %8s %8s\n", "size", "V", "B", "T", "median ms", "best ms", "spread",
-               "tokens/s", "GFLOP/s", "peak", "product", "MiB");
+        printf("%s, %s, commit %s, %s, %d threads: peak %.0f, large product %.0f GFLOP/s\n",
+               isb__cpu_model_name(), __VERSION__, BENCH_COMMIT, kernel->name,
+               isb__thread_count(x->ctx), 1e-9 * peak, 1e-9 * product_rate);
+        printf("%-5s %6s %3s   %4s %9s %9s %6s %9s %8s %6s %8s %8s\n", "size", "V", "B", "T",
+               "median ms", "best ms", "spread", "tokens/s", "GFLOP/s", "peak", "product", "MiB");
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
         for (size_t j = 0; j < sizeof vocabs / sizeof *vocabs; ++j) {
@@ -165,15 +173,23 @@ int main(int argc, char **argv) {
     settings s = {.B = 8, .T = 512, .seconds = 2};
     for (int i = 1; i < argc; ++i) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--json") == 0) s.json = 1;
-        else if (strcmp(argv[i], "--threads") == 0) options.n_threads = atoi(value), ++i;
-        else if (strcmp(argv[i], "--size") == 0) s.size = value, ++i;
-        else if (strcmp(argv[i], "--vocab") == 0) s.vocab = atol(value), ++i;
-        else if (strcmp(argv[i], "--rows") == 0) s.B = strtoul(value, NULL, 10), ++i;
-        else if (strcmp(argv[i], "--context") == 0) s.T = strtoul(value, NULL, 10), ++i;
-        else if (strcmp(argv[i], "--seconds") == 0) s.seconds = atof(value), ++i;
+        if (strcmp(argv[i], "--json") == 0)
+            s.json = 1;
+        else if (strcmp(argv[i], "--threads") == 0)
+            options.n_threads = atoi(value), ++i;
+        else if (strcmp(argv[i], "--size") == 0)
+            s.size = value, ++i;
+        else if (strcmp(argv[i], "--vocab") == 0)
+            s.vocab = atol(value), ++i;
+        else if (strcmp(argv[i], "--rows") == 0)
+            s.B = strtoul(value, NULL, 10), ++i;
+        else if (strcmp(argv[i], "--context") == 0)
+            s.T = strtoul(value, NULL, 10), ++i;
+        else if (strcmp(argv[i], "--seconds") == 0)
+            s.seconds = atof(value), ++i;
         else {
-            fprintf(stderr, "usage: bench_train [--threads N] [--json] [--size nano|3m|25m] [--vocab 257|65537] [--rows B] "
+            fprintf(stderr, "usage: bench_train [--threads N] [--json] [--size nano|3m|25m] "
+                            "[--vocab 257|65537] [--rows B] "
                             "[--context T] [--seconds S]\n");
             return 2;
         }
@@ -181,7 +197,8 @@ int main(int argc, char **argv) {
     bench x = {.B = s.B, .T = s.T};
     if (isb_context_create(&options, &x.ctx) != ISB_OK) return 1;
     const isb_status status = run(&x, &s);
-    if (status != ISB_OK) fprintf(stderr, "%s: %s\n", isb_status_sentence(status), isb_context_error(x.ctx));
+    if (status != ISB_OK)
+        fprintf(stderr, "%s: %s\n", isb_status_sentence(status), isb_context_error(x.ctx));
     isb_context_free(x.ctx);
     return status != ISB_OK;
 }

@@ -13,10 +13,11 @@ typedef struct shape {
     size_t m, n, k;
 } shape;
 
-/* Small, odd, flat and tall; more than one block of k, of M and of N; more than one super block of k. */
+/* Small, odd, flat and tall; more than one block of k, of M and of N; more than one super block of k, M and N. */
 static const shape shapes[] = {
     {1, 1, 1},     {1, 33, 70},    {7, 5, 3},    {3, 700, 300},   {14, 32, 384}, {15, 33, 385},
     {64, 64, 64},  {130, 300, 90}, {600, 40, 50}, {40, 1100, 60}, {33, 70, 2500}, {520, 530, 65},
+    {1100, 9, 2100}, {9, 1100, 2100},
 };
 
 typedef enum way { WAY_PLAIN, WAY_PACKED, WAY_ON_THREAD, N_WAYS } way;
