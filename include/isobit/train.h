@@ -39,25 +39,28 @@ typedef struct isb_train_options {
     const char *out_dir;
     isb_model_config model;            /* vocab_size 0: from the dataset; context_length 0: 512 */
     const char *init_from;             /* continue from this model folder's weights; NULL: random */
-    int resume;                        /* go on from the newest whole checkpoint in out_dir; an error if none */
+    int resume;                        /* go on from the newest whole checkpoint in out_dir; an error if none.  What is 0 or NULL
+                                          is as it was; what is set must be as it was, but for budgets, intervals, keep */
     int overwrite;                     /* out_dir may hold an older run, which is replaced */
 
     /* budget: the first that is reached ends the run; all 0: 1000 steps.  The schedule's length is the budget: with
      * max_minutes alone it is a fraction of time. */
     uint64_t max_steps, max_tokens;
-    double max_minutes, max_flops;     /* training FLOPs as reported: 3 x forward, all products */
+    double max_minutes, max_flops;     /* of training proper, as `seconds` below; training FLOPs as reported: 3 x forward,
+                                          all products */
 
     size_t batch_rows;                 /* B rows of T tokens a micro-batch; 0: 8 */
     size_t accumulate;                 /* micro-batches a step; 0: 1 */
     isb_optimizer optimizer;
     isb_schedule schedule;
     double lr, lr_final_ratio;         /* 0: default by size and optimiser; 0.1 (negative lr_final_ratio: 0) */
-    uint64_t warmup_steps;             /* 0: 2% of the run, at least 10 */
-    double weight_decay, beta1, beta2, eps, grad_clip, z_loss; /* 0: 0.1, 0.9, 0.95, 1e-8, 1.0, 1e-4; negative: off (0) */
+    uint64_t warmup_steps;             /* 0: 2% of the run, at least 10; 10,000 for Adafactor with rsqrt, as published */
+    double weight_decay, beta1, beta2, eps, grad_clip, z_loss; /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4;
+                                                                  negative: off (0) */
     uint64_t seed;
     double cut_share;                  /* for M1: share of rows cut into short pieces, see docs/training.md; 0: none */
 
-    uint64_t save_every, eval_every, log_every; /* steps; 0: only at the end; at the end and at 10 points; 10 */
+    uint64_t save_every, eval_every, log_every; /* steps; 0: only at the end; at the end and at up to 10 points; 10 */
     size_t eval_batches;               /* 0: 20 */
     size_t keep;                       /* checkpoints kept; 0: 2 */
 } isb_train_options;

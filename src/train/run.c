@@ -35,7 +35,9 @@ static isb_status check_options(isb_context *ctx, const isb_train_options *o) {
         return isb__fail(ctx, ISB_ERR_ARGUMENT, "both resume and overwrite are set; choose whether the run in %s goes on or is "
                          "replaced", o->out_dir);
     }
-    if (!o->resume && !o->overwrite && isb__run_exists(ctx, o->out_dir)) {
+    bool exists = false;
+    if (!o->resume && !o->overwrite) ISB_TRY(isb__run_exists(ctx, o->out_dir, &exists));
+    if (exists) {
         return isb__fail(ctx, ISB_ERR_EXISTS, "%s holds a run already; resume it, overwrite it, or choose another folder", o->out_dir);
     }
     return ISB_OK;

@@ -388,15 +388,15 @@ fail:
 static const char *const run_files[] = {"checkpoints", "log.jsonl", "config.json", "model.safetensors"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
-bool isb__run_exists(isb_context *ctx, const char *out_dir) {
-    bool exists = false;
-    for (size_t i = 0; i < N_RUN_FILES && !exists; ++i) {
+isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists) {
+    *exists = false;
+    for (size_t i = 0; i < N_RUN_FILES && !*exists; ++i) {
         char *path = NULL;
-        if (isb__path_join(ctx, out_dir, run_files[i], &path) != ISB_OK) return true; /* out of memory: better not to overwrite */
-        exists = isb__path_exists(path);
+        ISB_TRY(isb__path_join(ctx, out_dir, run_files[i], &path));
+        *exists = isb__path_exists(path);
         isb__free(ctx, path);
     }
-    return exists;
+    return ISB_OK;
 }
 
 static bool belongs_to_run(const char *name) {

@@ -35,7 +35,7 @@ typedef struct isb__train_snapshot {
  * (damaged ones that a resumed run left behind).  Errors: NO_SPACE, ...; older checkpoints are untouched then. */
 isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir, const isb__train_snapshot *snapshot);
 /* Whether OUT holds a run: checkpoints, a log or a model. */
-bool isb__run_exists(isb_context *ctx, const char *out_dir);
+isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists);
 /* Removes a run, but neither the data made from text nor m1/, which may be in use. */
 isb_status isb__run_remove(isb_context *ctx, const char *out_dir);
 
