@@ -59,6 +59,10 @@ typedef struct isb__ops {
     float (*max)(size_t n, const float *x); /* -inf for n == 0; a zero is +0; no NaNs */
     /* y[i] = fma(alpha, x[i], y[i]) */
     void (*axpy)(size_t n, float alpha, const float *x, float *y);
+    /* Many of these at once, for attention.  Row j of a is a + j*lda.
+     * dots: y[j] = dot(n, x, row j) for j < count.  axpys: axpy(n, w[j], row j, y) for j = 0, 1, ... in order. */
+    void (*dots)(size_t count, size_t n, const float *x, const float *a, size_t lda, float *y);
+    void (*axpys)(size_t count, size_t n, const float *w, const float *a, size_t lda, float *y);
     /* y[i] = e(x[i]): e is this library's own exp, see ref/exp.h; within 2 ulp of exp; x clamped to [-87, 88]. */
     void (*exp)(size_t n, const float *x, float *y);
     /* y[i] = x[i] * s * g[i], multiplied left to right (RMS norm's second half). */

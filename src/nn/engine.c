@@ -18,6 +18,10 @@
 #include "nn/position.h"
 
 enum {
+    /* Heads lie 33 cache lines past a multiple of a page.  At a power of two from each other, the first keys of all heads
+     * of all streams would fall into the same few sets of the caches. */
+    HEAD_ALIGN = 4096 / sizeof(float),
+    HEAD_GAP = 33 * 64 / sizeof(float),
     TABLE_ROWS = 4096,          /* rotary angles kept; later positions compute theirs, about 1% of a token's work */
     LOGITS_NBYTES = 2 << 20,    /* of one thread */
     LOGITS_ROWS = 64,
@@ -74,7 +78,7 @@ static void pack_weights(isb__engine *e) {
 static void plan_work(isb__engine *e, isb__plan *plan) {
     const size_t R = e->max_rows, P = e->D / 2, f = sizeof(float), n_threads = (size_t)isb__thread_count(e->ctx);
     isb__plan_add(plan, "streams", e->n_streams * sizeof *e->streams, &e->streams);
-    isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->ring * e->C * f, &e->cache);
+    isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->H * e->head_stride * f, &e->cache);
     isb__plan_add(plan, "tokens", e->n_streams * e->ring * sizeof *e->tokens, &e->tokens);
     isb__plan_add(plan, "rows", R * sizeof *e->rows, &e->rows);
     isb__plan_add(plan, "slices", R * sizeof *e->slices, &e->slices);
@@ -101,6 +105,7 @@ static void set_sizes(isb__engine *e, size_t n_streams, size_t max_rows) {
     e->V = (size_t)c->vocab_size;
     e->T = (size_t)c->context_length;
     e->ring = e->T + ISB__ENGINE_HISTORY;
+    e->head_stride = isb__round_up(e->ring * e->D, HEAD_ALIGN) + HEAD_GAP;
     e->n_streams = n_streams;
     e->max_rows = max_rows == 0 ? ISB__ENGINE_HISTORY : min_size(max_rows, ISB__ENGINE_HISTORY);
     e->table_rows = c->position == ISB_POSITION_ROPE ? TABLE_ROWS : 0;

@@ -103,8 +103,8 @@ static void attend(const isb__engine *e, size_t layer, size_t r, size_t head, fl
     const float *q = e->qkv + r * 3 * e->C + head * D;
     float *y = e->y + r * e->C + head * D;
     const size_t n1 = keys.first_count, n2 = keys.count - n1;
-    for (size_t j = 0; j < n1; ++j) scores[j] = ops->dot(D, q, k + (keys.first_slot + j) * D);
-    for (size_t j = 0; j < n2; ++j) scores[n1 + j] = ops->dot(D, q, k + j * D);
+    ops->dots(n1, D, q, k + keys.first_slot * D, D, scores);
+    ops->dots(n2, D, q, k, D, scores + n1);
     if (e->layers[layer].bias) {
         const float *bias = e->layers[layer].bias + (head + 1) * e->T - keys.count;
         for (size_t j = 0; j < keys.count; ++j) scores[j] += bias[j];
@@ -114,8 +114,8 @@ static void attend(const isb__engine *e, size_t layer, size_t r, size_t head, fl
     ops->exp(keys.count, scores, scores);
     const float inverse = 1.0f / ops->sum(keys.count, scores);
     memset(y, 0, D * sizeof *y);
-    for (size_t j = 0; j < n1; ++j) ops->axpy(D, scores[j], v + (keys.first_slot + j) * D, y);
-    for (size_t j = 0; j < n2; ++j) ops->axpy(D, scores[n1 + j], v + j * D, y);
+    ops->axpys(n1, D, scores, v + keys.first_slot * D, D, y);
+    ops->axpys(n2, D, scores + n1, v, D, y);
     for (size_t i = 0; i < D; ++i) y[i] *= inverse;
 }
 

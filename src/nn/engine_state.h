@@ -40,6 +40,7 @@ struct isb__engine {
     const isb__ops *ops;
     size_t C, H, D, L, F, V, T;      /* D: head size */
     size_t ring;                     /* slots of keys: T + history */
+    size_t head_stride;              /* floats from one head's keys to the next: [ring, D] and a gap */
     size_t n_streams, max_rows, logits_rows, table_rows, nbytes;
 
     engine_layer *layers;
@@ -49,7 +50,7 @@ struct isb__engine {
     isb__rope rope;
     float *cosines, *sines;          /* [table_rows, D/2] of the first positions */
 
-    /* Per stream.  cache: [n_streams, L, 2 (keys, values), H, ring, D]; keys are rotated, position p is in slot p % ring. */
+    /* Per stream.  cache: [n_streams, L, 2 (keys, values), H, head_stride] of [ring, D]; keys are rotated, position p is in slot p % ring. */
     engine_stream *streams;
     float *cache;
     int32_t *tokens;                 /* [n_streams, ring] */
@@ -77,7 +78,7 @@ void isb__engine_forward(isb__engine *e, engine_slice slice);
 
 /* Keys (which == 0) or values (1) of a head: [ring, D]. */
 static inline float *engine_cache(const isb__engine *e, size_t stream, size_t layer, size_t which, size_t head) {
-    return e->cache + (((stream * e->L + layer) * 2 + which) * e->H + head) * e->ring * e->D;
+    return e->cache + (((stream * e->L + layer) * 2 + which) * e->H + head) * e->head_stride;
 }
 
 #endif

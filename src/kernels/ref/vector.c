@@ -37,6 +37,14 @@ static void axpy_ref(size_t n, float alpha, const float *x, float *y) {
     for (size_t i = 0; i < n; ++i) y[i] = fmaf(alpha, x[i], y[i]);
 }
 
+static void dots_ref(size_t count, size_t n, const float *x, const float *a, size_t lda, float *y) {
+    for (size_t j = 0; j < count; ++j) y[j] = dot_ref(n, x, a + j * lda);
+}
+
+static void axpys_ref(size_t count, size_t n, const float *w, const float *a, size_t lda, float *y) {
+    for (size_t j = 0; j < count; ++j) axpy_ref(n, w[j], a + j * lda, y);
+}
+
 static void exp_ref(size_t n, const float *x, float *y) {
     for (size_t i = 0; i < n; ++i) y[i] = isb__expf(x[i]);
 }
@@ -113,6 +121,8 @@ void isb__ops_overlay_vector_ref(isb__ops *ops) {
     ops->sum = sum_ref;
     ops->max = max_ref;
     ops->axpy = axpy_ref;
+    ops->dots = dots_ref;
+    ops->axpys = axpys_ref;
     ops->exp = exp_ref;
     ops->scale_mul = scale_mul_ref;
     ops->silu_mul = silu_mul_ref;

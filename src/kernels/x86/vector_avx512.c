@@ -57,6 +57,20 @@ V float v_sum(v16 x) {
     const __m128 x2 = _mm_add_ps(x4, _mm_movehl_ps(x4, x4));
     return _mm_cvtss_f32(_mm_add_ss(x2, _mm_movehdup_ps(x2)));
 }
+/* The tree's first two steps, each for two vectors at once, leave four sums of each vector in a quarter of one register. */
+V v16 add_halves(v16 a, v16 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+V v16 add_quarters(v16 ab, v16 cd) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+}
+V void v_sum4(v16 a, v16 b, v16 c, v16 d, float *y) {
+    const v16 x4 = add_quarters(add_halves(a, b), add_halves(c, d));
+    const v16 x2 = _mm512_add_ps(x4, _mm512_permute_ps(x4, 0x4e));
+    const v16 x1 = _mm512_add_ps(x2, _mm512_permute_ps(x2, 0xb1));
+    const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm_storeu_ps(y, _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, x1)));
+}
 V float v_most(v16 x) { return _mm512_reduce_max_ps(x); }
 
 V vd16 vd_zero(void) { return (vd16){_mm512_setzero_pd(), _mm512_setzero_pd()}; }

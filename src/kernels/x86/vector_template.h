@@ -8,6 +8,7 @@
  *   v_where_positive(a, x)             x where a > 0, else 0
  *   v_scale(p, t)                      p times 2 to the integer in the low bits of t = integer + ISB__EXP_ROUND
  *   v_sum(x), v_most(x)                over the lanes; the sum as a tree: +8, +4, +2, +1
+ *   v_sum4(a, b, c, d, y)              y[0..3] = the sums of four vectors
  *   the type vd16 of 16 doubles, vd_zero(), vd_add_square(sum, x), vd_sum(x) */
 
 enum { LANES = 16, BLOCK = 4096 };
@@ -49,6 +50,56 @@ V_KERNEL float max_of(size_t n, const float *x) {
 V_KERNEL void axpy(size_t n, float alpha, const float *x, float *y) {
     const v16 factor = v_set1(alpha);
     V_EACH(i, count, n, v_store(y + i, count, v_fma(factor, v_load(x + i, count), v_load(y + i, count))););
+}
+
+/* Four rows share each load of x, and the shuffles of their sums. */
+V_KERNEL void dots(size_t count, size_t n, const float *x, const float *a, size_t lda, float *y) {
+    size_t j = 0;
+    for (; j + 4 <= count; j += 4, a += 4 * lda) {
+        v16 sum0 = v_set1(0.0f);
+        v16 sum1 = sum0;
+        v16 sum2 = sum0;
+        v16 sum3 = sum0;
+        V_EACH(i, some, n, {
+            const v16 xi = v_load(x + i, some);
+            sum0 = v_fma_first(xi, v_load(a + i, some), sum0, some);
+            sum1 = v_fma_first(xi, v_load(a + lda + i, some), sum1, some);
+            sum2 = v_fma_first(xi, v_load(a + 2 * lda + i, some), sum2, some);
+            sum3 = v_fma_first(xi, v_load(a + 3 * lda + i, some), sum3, some);
+        });
+        v_sum4(sum0, sum1, sum2, sum3, y + j);
+    }
+    for (; j < count; ++j, a += lda) y[j] = dot(n, x, a);
+}
+
+/* y stays in registers while the rows go by, 64 columns at a time. */
+V_KERNEL void axpys(size_t count, size_t n, const float *w, const float *a, size_t lda, float *y) {
+    size_t i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        v16 y0 = v_load(y + i, LANES);
+        v16 y1 = v_load(y + i + LANES, LANES);
+        v16 y2 = v_load(y + i + 2 * LANES, LANES);
+        v16 y3 = v_load(y + i + 3 * LANES, LANES);
+        const float *row = a + i;
+        for (size_t j = 0; j < count; ++j, row += lda) {
+            const v16 wj = v_set1(w[j]);
+            y0 = v_fma(wj, v_load(row, LANES), y0);
+            y1 = v_fma(wj, v_load(row + LANES, LANES), y1);
+            y2 = v_fma(wj, v_load(row + 2 * LANES, LANES), y2);
+            y3 = v_fma(wj, v_load(row + 3 * LANES, LANES), y3);
+        }
+        v_store(y + i, LANES, y0);
+        v_store(y + i + LANES, LANES, y1);
+        v_store(y + i + 2 * LANES, LANES, y2);
+        v_store(y + i + 3 * LANES, LANES, y3);
+    }
+    a += i;
+    y += i;
+    V_EACH(k, some, n - i, {
+        v16 yk = v_load(y + k, some);
+        for (size_t j = 0; j < count; ++j) yk = v_fma(v_set1(w[j]), v_load(a + j * lda + k, some), yk);
+        v_store(y + k, some, yk);
+    });
 }
 
 /* Lane by lane what isb__expf() does. */
@@ -182,6 +233,8 @@ static void overlay(isb__ops *ops) {
     ops->sum = sum_of;
     ops->max = max_of;
     ops->axpy = axpy;
+    ops->dots = dots;
+    ops->axpys = axpys;
     ops->exp = exp_each;
     ops->scale_mul = scale_mul;
     ops->silu_mul = silu_mul;
