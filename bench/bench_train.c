@@ -1,6 +1,7 @@
 /* Training passes: forward and backward of the graph, without optimiser and data.
  *
- *     bench_train [--threads N] [--json] [--size NAME] [--vocab V] [--rows B] [--context T] [--seconds S]
+ *     bench_train [--threads N] [--json] [--size NAME] [--vocab V] [--rows B] [--context T]
+ *                 [--seconds S]
  *
  * One line a case: tokens/s, FLOP/s (all products, 3 x forward), percent of the peak that
  * registers alone allow and of what a product of 2048 x 2048 x 2048 reaches with the same kernel

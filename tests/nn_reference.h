@@ -1,5 +1,6 @@
-/* The transformer again, in double precision, as plainly as it can be said: the oracle of the tests in this folder.
- * Nothing is shared with src/nn but the order of the parameters in their block. */
+/* The transformer again, in double precision, as plainly as it can be said: the oracle of the
+ * tests in this folder. Nothing is shared with src/nn but the order of the parameters in their
+ * block. */
 #ifndef ISB_TESTS_NN_REFERENCE_H
 #define ISB_TESTS_NN_REFERENCE_H
 
@@ -24,7 +25,8 @@ static inline double *reference_floats(size_t n) {
     return x;
 }
 
-static inline reference reference_create(const isb_model *model, size_t B, size_t T, const isb__batch *batch) {
+static inline reference reference_create(const isb_model *model, size_t B, size_t T,
+                                         const isb__batch *batch) {
     const size_t C = (size_t)model->config.hidden_size, F = (size_t)model->config.intermediate_size;
     reference r = {.model = model, .B = B, .T = T, .batch = batch};
     r.params = reference_floats(model->n_floats);
@@ -46,10 +48,13 @@ static inline void reference_free(reference *r) {
 /* The parameters of a tensor, found by name. */
 static inline const double *reference_tensor(const reference *r, int64_t layer, const char *name) {
     char full[128];
-    if (layer < 0) snprintf(full, sizeof full, "%s", name);
-    else snprintf(full, sizeof full, "model.layers.%d.%s", (int)layer, name);
+    if (layer < 0)
+        snprintf(full, sizeof full, "%s", name);
+    else
+        snprintf(full, sizeof full, "model.layers.%d.%s", (int)layer, name);
     for (size_t i = 0; i < r->model->n_tensors; ++i) {
-        if (strcmp(r->model->tensors[i].name, full) == 0) return r->params + r->model->tensors[i].offset;
+        if (strcmp(r->model->tensors[i].name, full) == 0)
+            return r->params + r->model->tensors[i].offset;
     }
     printf("no tensor %s\n", full);
     abort();
@@ -66,7 +71,8 @@ static inline void reference_norm(const reference *r, const double *g, const dou
 }
 
 /* y [T, n] (+)= x [T, k] W^T */
-static inline void reference_linear(size_t T, size_t n, size_t k, const double *W, const double *x, double *y, int add) {
+static inline void reference_linear(size_t T, size_t n, size_t k, const double *W, const double *x,
+                                    double *y, int add) {
     for (size_t t = 0; t < T; ++t) {
         for (size_t i = 0; i < n; ++i) {
             double sum = 0;
@@ -77,11 +83,13 @@ static inline void reference_linear(size_t T, size_t n, size_t k, const double *
 }
 
 static inline void reference_rotate(const reference *r, double *x) {
-    const size_t C = (size_t)r->model->config.hidden_size, H = (size_t)r->model->config.n_heads, D = C / H;
+    const size_t C = (size_t)r->model->config.hidden_size, H = (size_t)r->model->config.n_heads,
+                 D = C / H;
     for (size_t t = 0; t < r->T; ++t) {
         for (size_t h = 0; h < H; ++h) {
             for (size_t i = 0; i < D / 2; ++i) {
-                const double angle = (double)t * pow(r->model->config.rope_theta, -2.0 * (double)i / (double)D);
+                const double angle =
+                    (double)t * pow(r->model->config.rope_theta, -2.0 * (double)i / (double)D);
                 double *a = &x[t * C + h * D + i], *b = a + D / 2;
                 const double a0 = *a, b0 = *b;
                 *a = a0 * cos(angle) - b0 * sin(angle);
@@ -100,8 +108,10 @@ static inline size_t reference_bucket(size_t distance) {
 static inline void reference_attention(const reference *r, int64_t layer, const int32_t *starts) {
     const isb_model_config *c = &r->model->config;
     const size_t C = (size_t)c->hidden_size, H = (size_t)c->n_heads, D = C / H;
-    const double *bias = c->position == ISB_POSITION_T5
-                             ? reference_tensor(r, layer, "self_attn.relative_attention_bias.weight") : NULL;
+    const double *bias =
+        c->position == ISB_POSITION_T5
+            ? reference_tensor(r, layer, "self_attn.relative_attention_bias.weight")
+            : NULL;
     memset(r->y, 0, r->T * C * sizeof *r->y);
     for (size_t h = 0; h < H; ++h) {
         for (size_t t = 0; t < r->T; ++t) {
@@ -109,13 +119,16 @@ static inline void reference_attention(const reference *r, int64_t layer, const 
             const size_t first = starts ? (size_t)starts[t] : 0;
             for (size_t s = first; s <= t; ++s) {
                 double dot = 0;
-                for (size_t i = 0; i < D; ++i) dot += r->q[t * C + h * D + i] * r->k[s * C + h * D + i];
-                r->p[s] = dot / sqrt((double)D) + (bias ? bias[h * 32 + reference_bucket(t - s)] : 0);
+                for (size_t i = 0; i < D; ++i)
+                    dot += r->q[t * C + h * D + i] * r->k[s * C + h * D + i];
+                r->p[s] =
+                    dot / sqrt((double)D) + (bias ? bias[h * 32 + reference_bucket(t - s)] : 0);
                 most = fmax(most, r->p[s]);
             }
             for (size_t s = first; s <= t; ++s) sum += r->p[s] = exp(r->p[s] - most);
             for (size_t s = first; s <= t; ++s) {
-                for (size_t i = 0; i < D; ++i) r->y[t * C + h * D + i] += r->p[s] / sum * r->v[s * C + h * D + i];
+                for (size_t i = 0; i < D; ++i)
+                    r->y[t * C + h * D + i] += r->p[s] / sum * r->v[s * C + h * D + i];
             }
         }
     }
@@ -138,7 +151,8 @@ static inline void reference_layer(const reference *r, int64_t l, const int32_t 
     reference_linear(r->T, F, C, reference_tensor(r, l, "mlp.gate_proj.weight"), r->n, r->g, 0);
     reference_linear(r->T, F, C, reference_tensor(r, l, "mlp.up_proj.weight"), r->n, r->u, 0);
     for (size_t i = 0; i < r->T * F; ++i) {
-        const double a = r->g[i], act = c->activation == ISB_ACTIVATION_RELU ? fmax(a, 0) : a / (1 + exp(-a));
+        const double a = r->g[i],
+                     act = c->activation == ISB_ACTIVATION_RELU ? fmax(a, 0) : a / (1 + exp(-a));
         r->g[i] = act * r->u[i];
     }
     reference_linear(r->T, C, F, reference_tensor(r, l, "mlp.down_proj.weight"), r->g, r->x, 1);
@@ -151,8 +165,10 @@ static inline double reference_row(const reference *r, size_t b, double *z) {
     const double *embed = reference_tensor(r, -1, "model.embed_tokens.weight");
     const double *head = c->tie_embeddings ? embed : reference_tensor(r, -1, "lm_head.weight");
     const int32_t *inputs = r->batch->inputs + b * r->T, *targets = r->batch->targets + b * r->T;
-    for (size_t t = 0; t < r->T; ++t) memcpy(r->x + t * C, embed + (size_t)inputs[t] * C, C * sizeof *embed);
-    for (int64_t l = 0; l < c->n_layers; ++l) reference_layer(r, l, r->batch->starts ? r->batch->starts + b * r->T : NULL);
+    for (size_t t = 0; t < r->T; ++t)
+        memcpy(r->x + t * C, embed + (size_t)inputs[t] * C, C * sizeof *embed);
+    for (int64_t l = 0; l < c->n_layers; ++l)
+        reference_layer(r, l, r->batch->starts ? r->batch->starts + b * r->T : NULL);
     reference_norm(r, reference_tensor(r, -1, "model.norm.weight"), r->x, r->n);
     double nats = 0;
     for (size_t t = 0; t < r->T; ++t) {

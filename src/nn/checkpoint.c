@@ -8,7 +8,8 @@
 static const char config_name[] = "config.json", weights_name[] = "model.safetensors";
 
 /* One reference for each tensor; returns owned. */
-static isb_status list_references(isb_context *ctx, const isb_model *model, isb__tensor_ref **references) {
+static isb_status list_references(isb_context *ctx, const isb_model *model,
+                                  isb__tensor_ref **references) {
     ISB_TRY(isb__alloc_array(ctx, model->n_tensors, sizeof **references, references));
     for (size_t i = 0; i < model->n_tensors; ++i) {
         const isb__tensor *t = &model->tensors[i];
@@ -49,25 +50,31 @@ fail:
 static isb_status load_weights(isb_context *ctx, isb_model *model, const char *path, int *ours) {
     isb__tensor_ref *references = NULL;
     ISB_TRY(list_references(ctx, model, &references));
-    const isb_status status = isb__safetensors_read_from(ctx, path, model->n_tensors, references, ours);
+    const isb_status status =
+        isb__safetensors_read_from(ctx, path, model->n_tensors, references, ours);
     isb__free(ctx, references);
     return status;
 }
 
-/* Our own weights are those that the configuration was written with.  Weights that another program wrote carry no
- * checksums, and the identity, if the section was kept, is of an older state. */
-static isb_status check_identity(isb_context *ctx, const isb_model *model, const isb__config_file *file, const char *dir) {
+/* Our own weights are those that the configuration was written with.  Weights that another
+ * program wrote carry no checksums, and the identity, if the section was kept, is of an older
+ * state. */
+static isb_status check_identity(isb_context *ctx, const isb_model *model,
+                                 const isb__config_file *file, const char *dir) {
     if (!file->identity[0]) return ISB_OK;
     char hex[33];
     const isb__id128 id = isb__model_identity(model);
     isb__id128_hex(&id, hex);
     if (strcmp(hex, file->identity) == 0) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_CORRUPT, "%s: config.json was written for the model %s, but with these weights it is %s; the "
-                     "two files do not belong together or config.json was changed", dir, file->identity, hex);
+    return isb__fail(
+        ctx, ISB_ERR_CORRUPT,
+        "%s: config.json was written for the model %s, but with these weights it is %s; the "
+        "two files do not belong together or config.json was changed",
+        dir, file->identity, hex);
 }
 
-static isb_status load_from(isb_context *ctx, const char *dir, const char *config_path, const char *weights_path,
-                            isb_model **model) {
+static isb_status load_from(isb_context *ctx, const char *dir, const char *config_path,
+                            const char *weights_path, isb_model **model) {
     isb__config_file file;
     isb_model *m = NULL;
     isb_status status = ISB_OK;
@@ -90,7 +97,8 @@ isb_status isb_model_load(isb_context *ctx, const char *dir, isb_model **model) 
     if (!dir) return isb__fail(ctx, ISB_ERR_ARGUMENT, "no model folder given");
     if (!isb__path_is_dir(dir)) {
         const int exists = isb__path_exists(dir);
-        return isb__fail(ctx, exists ? ISB_ERR_FORMAT : ISB_ERR_NOT_FOUND, "%s %s; expected a model folder with %s and %s", dir,
+        return isb__fail(ctx, exists ? ISB_ERR_FORMAT : ISB_ERR_NOT_FOUND,
+                         "%s %s; expected a model folder with %s and %s", dir,
                          exists ? "is not a folder" : "does not exist", config_name, weights_name);
     }
     char *config_path = NULL, *weights_path = NULL;

@@ -1,9 +1,10 @@
 /* config.json, as Hugging Face writes it for Llama, with one section of our own.
  *
- * With rotary positions and silu the file says model_type "llama" and the weights run unchanged in transformers, vLLM and
- * llama.cpp: same tensor names, RMS norm and gated MLP, and queries and keys are rotated in halves (element j with element
- * j + D/2), which is the convention of that form.  Other settings say model_type "isobit", so that nobody runs them as
- * something they are not. */
+ * With rotary positions and silu the file says model_type "llama" and the weights run unchanged
+ * in transformers, vLLM and llama.cpp: same tensor names, RMS norm and gated MLP, and queries
+ * and keys are rotated in halves (element j with element j + D/2), which is the convention of
+ * that form.  Other settings say model_type "isobit", so that nobody runs them as something they
+ * are not. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ enum { CONFIG_LIMIT = 1 << 20, FORMAT_VERSION = 1 };
 
 /* ---- writing ---- */
 
-/* Digits after which both reals read back as they were, and no more: 1e-06, not 9.9999999999999995e-07. */
+/* Digits after which both reals read back as they were, and no more: 1e-06, not
+ * 9.9999999999999995e-07. */
 static size_t digits_for(double a, double b) {
     for (int digits = 6; digits < 17; ++digits) {
         char text[2][32];
@@ -31,10 +33,13 @@ static json_t *config_object(const isb__config_file *file) {
     const isb_model_config *c = &file->config;
     const int rope = c->position == ISB_POSITION_ROPE, silu = c->activation == ISB_ACTIVATION_SILU;
     const int llama = rope && silu;
-    json_t *section = json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION, "position", rope ? "rope" : "t5",
-                                "tokenizer", file->tokenizer, "m1_identity", file->m1_identity, "identity", file->identity);
+    json_t *section = json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION, "position",
+                                rope ? "rope" : "t5", "tokenizer", file->tokenizer, "m1_identity",
+                                file->m1_identity, "identity", file->identity);
+    /* clang-format off */
     return json_pack(
-        "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:b, s:b, s:b, s:f, s:I, s:I, s:b, s:s, s:o}",
+        "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:b, s:b, s:b, s:f, "
+        "s:I, s:I, s:b, s:s, s:o}",
         "architectures", llama ? "LlamaForCausalLM" : "IsobitForCausalLM",
         "model_type", llama ? "llama" : "isobit",
         "vocab_size", (json_int_t)c->vocab_size,
@@ -57,9 +62,11 @@ static json_t *config_object(const isb__config_file *file) {
         "use_cache", 1,
         "torch_dtype", "float32",
         "isobit", section);
+    /* clang-format on */
 }
 
-isb_status isb__config_json_write(isb_context *ctx, const char *path, const isb__config_file *file) {
+isb_status isb__config_json_write(isb_context *ctx, const char *path,
+                                  const isb__config_file *file) {
     json_t *root = config_object(file);
     const size_t digits = digits_for(file->config.norm_eps, file->config.rope_theta);
     char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(digits)) : NULL;
@@ -83,8 +90,8 @@ typedef struct fields {
 static isb_status wrong_field(const fields *f, const char *key, const char *expected) {
     const json_t *value = json_object_get(f->object, key);
     char *found = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    const isb_status status = isb__fail(f->ctx, ISB_ERR_FORMAT, "%s: '%s' is %.80s; expected %s", f->path, key,
-                                        found ? found : "missing", expected);
+    const isb_status status = isb__fail(f->ctx, ISB_ERR_FORMAT, "%s: '%s' is %.80s; expected %s",
+                                        f->path, key, found ? found : "missing", expected);
     free(found);
     return status;
 }
@@ -111,11 +118,13 @@ static isb_status get_bool(const fields *f, const char *key, int *value) {
 }
 
 /* One of two words, as 0 or 1. */
-static isb_status get_word(const fields *f, const char *key, const char *zero, const char *one, int *value) {
+static isb_status get_word(const fields *f, const char *key, const char *zero, const char *one,
+                           int *value) {
     const char *text = json_string_value(json_object_get(f->object, key));
     char expected[64];
     snprintf(expected, sizeof expected, "\"%s\" or \"%s\"", zero, one);
-    if (!text || (strcmp(text, zero) != 0 && strcmp(text, one) != 0)) return wrong_field(f, key, expected);
+    if (!text || (strcmp(text, zero) != 0 && strcmp(text, one) != 0))
+        return wrong_field(f, key, expected);
     *value = strcmp(text, one) == 0;
     return ISB_OK;
 }
@@ -123,7 +132,8 @@ static isb_status get_word(const fields *f, const char *key, const char *zero, c
 static isb_status get_text(const fields *f, const char *key, char *text, size_t capacity) {
     const json_t *field = json_object_get(f->object, key);
     if (!field) return ISB_OK;
-    if (!json_is_string(field) || json_string_length(field) >= capacity) return wrong_field(f, key, "a short text");
+    if (!json_is_string(field) || json_string_length(field) >= capacity)
+        return wrong_field(f, key, "a short text");
     memcpy(text, json_string_value(field), json_string_length(field) + 1);
     return ISB_OK;
 }
@@ -132,16 +142,21 @@ static isb_status get_text(const fields *f, const char *key, char *text, size_t 
 static isb_status check_unsupported(const fields *f, const isb_model_config *c) {
     int64_t kv_heads = c->n_heads;
     int attention_bias = 0, mlp_bias = 0;
-    if (json_object_get(f->object, "num_key_value_heads")) ISB_TRY(get_integer(f, "num_key_value_heads", &kv_heads));
+    if (json_object_get(f->object, "num_key_value_heads"))
+        ISB_TRY(get_integer(f, "num_key_value_heads", &kv_heads));
     ISB_TRY(get_bool(f, "attention_bias", &attention_bias));
     ISB_TRY(get_bool(f, "mlp_bias", &mlp_bias));
-    const json_t *scaling = json_object_get(f->object, "rope_scaling"), *head = json_object_get(f->object, "head_dim");
-    const char *what = kv_heads != c->n_heads                                                  ? "grouped key/value heads"
-                       : attention_bias || mlp_bias                                            ? "biases"
-                       : scaling && !json_is_null(scaling)                                     ? "rope_scaling"
-                       : json_is_integer(head) && json_integer_value(head) * c->n_heads != c->hidden_size
-                           ? "a head_dim other than hidden_size / num_attention_heads" : NULL;
-    return what ? isb__fail(f->ctx, ISB_ERR_UNSUPPORTED, "%s asks for %s, which isobit's models do not have", f->path, what)
+    const json_t *scaling = json_object_get(f->object, "rope_scaling"),
+                 *head = json_object_get(f->object, "head_dim");
+    const char *what =
+        kv_heads != c->n_heads              ? "grouped key/value heads"
+        : attention_bias || mlp_bias        ? "biases"
+        : scaling && !json_is_null(scaling) ? "rope_scaling"
+        : json_is_integer(head) && json_integer_value(head) * c->n_heads != c->hidden_size
+            ? "a head_dim other than hidden_size / num_attention_heads"
+            : NULL;
+    return what ? isb__fail(f->ctx, ISB_ERR_UNSUPPORTED,
+                            "%s asks for %s, which isobit's models do not have", f->path, what)
                 : ISB_OK;
 }
 
@@ -170,7 +185,8 @@ static isb_status read_section(const fields *root, isb__config_file *file) {
     int t5;
     ISB_TRY(get_integer(&f, "version", &version));
     if (version != FORMAT_VERSION) {
-        return isb__fail(f.ctx, ISB_ERR_VERSION, "%s: its isobit section has version %lld; this build knows %d", f.path,
+        return isb__fail(f.ctx, ISB_ERR_VERSION,
+                         "%s: its isobit section has version %lld; this build knows %d", f.path,
                          (long long)version, FORMAT_VERSION);
     }
     ISB_TRY(get_word(&f, "position", "rope", "t5", &t5));
@@ -181,7 +197,8 @@ static isb_status read_section(const fields *root, isb__config_file *file) {
 }
 
 isb_status isb__config_json_read(isb_context *ctx, const char *path, isb__config_file *file) {
-    *file = (isb__config_file){.config = {.struct_size = sizeof file->config}, .tokenizer = "bytes"};
+    *file =
+        (isb__config_file){.config = {.struct_size = sizeof file->config}, .tokenizer = "bytes"};
     uint8_t *text = NULL;
     size_t nbytes = 0;
     ISB_TRY(isb__file_read(ctx, path, CONFIG_LIMIT, &text, &nbytes));
@@ -189,7 +206,8 @@ isb_status isb__config_json_read(isb_context *ctx, const char *path, isb__config
     json_t *root = json_loadb((const char *)text, nbytes, JSON_REJECT_DUPLICATES, &error);
     isb__free(ctx, text);
     if (!root) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s is not whole JSON: %s in line %d", path, error.text, error.line);
+        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s is not whole JSON: %s in line %d", path,
+                         error.text, error.line);
     }
     const fields f = {ctx, path, root};
     isb_status status = read_model_fields(&f, &file->config);

@@ -1,16 +1,19 @@
-/* Causal self-attention over rows of T tokens, with rotary positions or T5's biases, and documents kept apart.
+/* Causal self-attention over rows of T tokens, with rotary positions or T5's biases, and
+ * documents kept apart.
  *
  *     S = Q K^T + bias,  P = softmax of each row over the keys it may see,  Y = P V
  *
- * A task is one head of one row of the batch.  It goes through the queries in blocks; the scores of a block against all
- * keys that any of its queries sees are made in scratch, [QUERIES, T] at most, used and forgotten.  Kept is only ln sum
- * exp of each row, from which the backward pass makes P again (Dao et al. 2022 do this with keys in blocks as well; here
- * a block of scores fits L2):
+ * A task is one head of one row of the batch.  It goes through the queries in blocks; the scores
+ * of a block against all keys that any of its queries sees are made in scratch, [QUERIES, T] at
+ * most, used and forgotten.  Kept is only ln sum exp of each row, from which the backward pass
+ * makes P again (Dao et al. 2022 do this with keys in blocks as well; here a block of scores
+ * fits L2):
  *
- *     dV += P^T dY,  dP = dY V^T,  dS = P (dP - delta) with delta = sum(dY Y) of each row,  dQ = dS K,  dK += dS^T Q
+ *     dV += P^T dY,  dP = dY V^T,  dS = P (dP - delta) with delta = sum(dY Y) of each row,
+ *     dQ = dS K,  dK += dS^T Q
  *
- * Keys after the block and, with several documents in a row, before its first document are never touched.  The factor
- * 1/sqrt(D) is part of the queries' rotation. */
+ * Keys after the block and, with several documents in a row, before its first document are never
+ * touched.  The factor 1/sqrt(D) is part of the queries' rotation. */
 #include <math.h>
 #include <string.h>
 
@@ -31,7 +34,8 @@ typedef struct attention_job {
     float *dqkv, *dbias_work;
 } attention_job;
 
-/* One head of one row: pointers to its first token; tokens are `stride` (and `C` in y) floats apart. */
+/* One head of one row: pointers to its first token; tokens are `stride` (and `C` in y) floats
+ * apart. */
 typedef struct head_view {
     float *q, *k, *v, *y, *lse;
     const float *dy;
@@ -39,7 +43,7 @@ typedef struct head_view {
     const int32_t *starts;
     size_t stride, C;
     int thread;
-    float *s, *dp;                /* [QUERIES, ld] */
+    float *s, *dp;                 /* [QUERIES, ld] */
     float *bias_back, *dbias_back; /* [T]: element T-1-d belongs to distance d */
     size_t ld;
 } head_view;
@@ -51,10 +55,7 @@ typedef struct block {
 
 static size_t score_stride(size_t T) { return (T + 15) / 16 * 16; }
 
-size_t isb__attention_work_nfloats(size_t T, size_t D) {
-    (void)D;
-    return (2 * QUERIES + 2) * score_stride(T);
-}
+size_t isb__attention_work_nfloats(size_t T) { return (2 * QUERIES + 2) * score_stride(T); }
 
 /* ---- set-up ---- */
 
@@ -62,8 +63,8 @@ static void scale_table(size_t n, float scale, float *table) {
     for (size_t i = 0; i < n; ++i) table[i] *= scale;
 }
 
-void isb__attention_tables(size_t T, size_t D, double theta, float *const cosines[2], float *const sines[2],
-                           float *const inverse_sines[2]) {
+void isb__attention_tables(size_t T, size_t D, double theta, float *const cosines[2],
+                           float *const sines[2], float *const inverse_sines[2]) {
     const size_t n = T * (D / 2);
     const int n_tables = theta > 0 ? 2 : 1;
     for (int i = 0; i < n_tables; ++i) {
@@ -84,9 +85,10 @@ void isb__attention_tables(size_t T, size_t D, double theta, float *const cosine
 
 static head_view view_head(const attention_job *job, size_t task, int thread) {
     const isb__attention *a = job->a;
-    const size_t C = a->H * a->D, b = task / a->H, h = task % a->H, at = b * a->T * 3 * C + h * a->D;
+    const size_t C = a->H * a->D, b = task / a->H, h = task % a->H,
+                 at = b * a->T * 3 * C + h * a->D;
     const size_t ld = score_stride(a->T);
-    float *work = a->work + (size_t)thread * isb__attention_work_nfloats(a->T, a->D);
+    float *work = a->work + (size_t)thread * isb__attention_work_nfloats(a->T);
     head_view v = {.stride = 3 * C, .C = C, .thread = thread, .ld = ld};
     v.q = job->qkv + at;
     v.k = v.q + C;
@@ -112,7 +114,9 @@ static head_view view_head(const attention_job *job, size_t task, int thread) {
     return v;
 }
 
-static size_t first_key(const head_view *v, size_t t) { return v->starts ? (size_t)v->starts[t] : 0; }
+static size_t first_key(const head_view *v, size_t t) {
+    return v->starts ? (size_t)v->starts[t] : 0;
+}
 
 static block query_block(const head_view *v, size_t T, size_t q0) {
     block b = {.q0 = q0, .q1 = q0 + QUERIES < T ? q0 + QUERIES : T, .k0 = q0};
@@ -122,14 +126,16 @@ static block query_block(const head_view *v, size_t T, size_t q0) {
     return b;
 }
 
-static void rotate(const isb__attention *a, const float *cosines, const float *sines, float *x, size_t stride) {
-    for (size_t t = 0; t < a->T; ++t) isb__rope_rotate(1, a->D, cosines + t * (a->D / 2), sines + t * (a->D / 2), x + t * stride);
+static void rotate(const isb__attention *a, const float *cosines, const float *sines, float *x,
+                   size_t stride) {
+    for (size_t t = 0; t < a->T; ++t)
+        isb__rope_rotate(1, a->D, cosines + t * (a->D / 2), sines + t * (a->D / 2), x + t * stride);
 }
 
 /* ---- products of a block ---- */
 
-static void multiply(const isb__nn *nn, const head_view *v, size_t M, size_t N, size_t K, isb__view a, isb__view b, float *c,
-                     size_t ldc, int accumulate) {
+static void multiply(const isb__nn *nn, const head_view *v, size_t M, size_t N, size_t K,
+                     isb__view a, isb__view b, float *c, size_t ldc, int accumulate) {
     isb__matmul_on_thread(nn->gemm, nn->scratch, v->thread, M, N, K, a, b, c, ldc, accumulate);
 }
 
@@ -140,12 +146,15 @@ static void scores(const attention_job *job, const head_view *v, const block *b)
              isb__view_transposed(v->k + b->k0 * v->stride, v->stride), v->s, v->ld, 0);
     if (!job->bias) return;
     for (size_t i = 0; i < b->m; ++i) {
-        job->nn->ops->axpy(b->q0 + i + 1 - b->k0, 1, v->bias_back + a->T - 1 - (b->q0 + i) + b->k0, v->s + i * v->ld);
+        job->nn->ops->axpy(b->q0 + i + 1 - b->k0, 1, v->bias_back + a->T - 1 - (b->q0 + i) + b->k0,
+                           v->s + i * v->ld);
     }
 }
 
 /* What row i of a block sees: n columns from `begin`. */
-typedef struct visible { size_t begin, n; } visible;
+typedef struct visible {
+    size_t begin, n;
+} visible;
 
 static visible visible_keys(const head_view *v, const block *b, size_t i) {
     const size_t t = b->q0 + i, begin = first_key(v, t);
@@ -160,7 +169,8 @@ static void zero_rest(float *row, visible see, size_t n) {
 /* ---- forward ---- */
 
 /* Scores become exp(s - max), zero where masked; returns their sum. */
-static float exponentials(const isb__ops *ops, const float *ones, float *row, visible see, size_t n, float *most) {
+static float exponentials(const isb__ops *ops, const float *ones, float *row, visible see, size_t n,
+                          float *most) {
     float *s = row + see.begin;
     *most = ops->max(see.n, s);
     ops->axpy(see.n, -*most, ones, s);
@@ -176,14 +186,16 @@ static void forward_block(const attention_job *job, const head_view *v, const bl
     scores(job, v, b);
     for (size_t i = 0; i < b->m; ++i) {
         float most;
-        const float sum = exponentials(ops, a->ones, v->s + i * v->ld, visible_keys(v, b, i), b->n, &most);
+        const float sum =
+            exponentials(ops, a->ones, v->s + i * v->ld, visible_keys(v, b, i), b->n, &most);
         inverse[i] = 1 / sum;
         v->lse[(b->q0 + i) * a->H] = most + logf(sum);
     }
     float *y = v->y + b->q0 * v->C;
     multiply(job->nn, v, b->m, a->D, b->n, isb__view_row_major(v->s, v->ld),
              isb__view_row_major(v->v + b->k0 * v->stride, v->stride), y, v->C, 0);
-    for (size_t i = 0; i < b->m; ++i) ops->scale_mul(a->D, y + i * v->C, inverse[i], a->ones, y + i * v->C);
+    for (size_t i = 0; i < b->m; ++i)
+        ops->scale_mul(a->D, y + i * v->C, inverse[i], a->ones, y + i * v->C);
 }
 
 static void forward_task(void *arg, size_t task, int thread) {
@@ -198,9 +210,10 @@ static void forward_task(void *arg, size_t task, int thread) {
     }
 }
 
-void isb__attention_forward(const isb__nn *nn, const isb__attention *a, float *qkv, const int32_t *starts, const float *bias,
-                            float *y, float *lse) {
-    attention_job job = {.nn = nn, .a = a, .qkv = qkv, .starts = starts, .bias = bias, .y = y, .lse = lse};
+void isb__attention_forward(const isb__nn *nn, const isb__attention *a, float *qkv,
+                            const int32_t *starts, const float *bias, float *y, float *lse) {
+    attention_job job = {
+        .nn = nn, .a = a, .qkv = qkv, .starts = starts, .bias = bias, .y = y, .lse = lse};
     isb__parallel(nn->ctx, a->B * a->H, forward_task, &job);
 }
 
@@ -213,7 +226,8 @@ static void softmax_backward(const attention_job *job, const head_view *v, const
     for (size_t i = 0; i < b->m; ++i) {
         const size_t t = b->q0 + i;
         const visible see = visible_keys(v, b, i);
-        float *s = v->s + i * v->ld, *dp = v->dp + i * v->ld, *p = s + see.begin, *ds = dp + see.begin;
+        float *s = v->s + i * v->ld, *dp = v->dp + i * v->ld, *p = s + see.begin,
+              *ds = dp + see.begin;
         ops->axpy(see.n, -v->lse[t * a->H], a->ones, p);
         ops->exp(see.n, p, p);
         ops->axpy(see.n, -ops->dot(a->D, v->dy + t * v->C, v->y + t * v->C), a->ones, ds);
@@ -230,15 +244,15 @@ static void backward_block(const attention_job *job, const head_view *v, const b
     const float *dy = v->dy + b->q0 * v->C;
     const size_t keys = b->k0 * v->stride, queries = b->q0 * v->stride;
     scores(job, v, b);
-    multiply(nn, v, b->m, b->n, a->D, isb__view_row_major(dy, v->C), isb__view_transposed(v->v + keys, v->stride), v->dp,
-             v->ld, 0);
+    multiply(nn, v, b->m, b->n, a->D, isb__view_row_major(dy, v->C),
+             isb__view_transposed(v->v + keys, v->stride), v->dp, v->ld, 0);
     softmax_backward(job, v, b);
-    multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->s, v->ld), isb__view_row_major(dy, v->C), v->dv + keys,
-             v->stride, 1);
-    multiply(nn, v, b->m, a->D, b->n, isb__view_row_major(v->dp, v->ld), isb__view_row_major(v->k + keys, v->stride),
-             v->dq + queries, v->stride, 0);
-    multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->dp, v->ld), isb__view_row_major(v->q + queries, v->stride),
-             v->dk + keys, v->stride, 1);
+    multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->s, v->ld),
+             isb__view_row_major(dy, v->C), v->dv + keys, v->stride, 1);
+    multiply(nn, v, b->m, a->D, b->n, isb__view_row_major(v->dp, v->ld),
+             isb__view_row_major(v->k + keys, v->stride), v->dq + queries, v->stride, 0);
+    multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->dp, v->ld),
+             isb__view_row_major(v->q + queries, v->stride), v->dk + keys, v->stride, 1);
 }
 
 static void backward_task(void *arg, size_t task, int thread) {
@@ -261,12 +275,22 @@ static void backward_task(void *arg, size_t task, int thread) {
     for (size_t d = 0; d < a->T; ++d) dbias[isb__position_bucket(d)] += v.dbias_back[a->T - 1 - d];
 }
 
-void isb__attention_backward(const isb__nn *nn, const isb__attention *a, const float *qkv, const int32_t *starts,
-                             const float *bias, const float *y, const float *lse, const float *dy, float *dqkv, float *dbias,
+void isb__attention_backward(const isb__nn *nn, const isb__attention *a, const float *qkv,
+                             const int32_t *starts, const float *bias, const float *y,
+                             const float *lse, const float *dy, float *dqkv, float *dbias,
                              float *dbias_work) {
-    /* the job's members are shared with the forward pass, which writes them; here qkv, y and lse are only read */
-    attention_job job = {.nn = nn, .a = a, .qkv = (float *)qkv, .starts = starts, .bias = bias, .y = (float *)y,
-                         .lse = (float *)lse, .dy = dy, .dqkv = dqkv, .dbias_work = dbias_work};
+    /* the job's members are shared with the forward pass, which writes them; here qkv, y and lse
+     * are only read */
+    attention_job job = {.nn = nn,
+                         .a = a,
+                         .qkv = (float *)qkv,
+                         .starts = starts,
+                         .bias = bias,
+                         .y = (float *)y,
+                         .lse = (float *)lse,
+                         .dy = dy,
+                         .dqkv = dqkv,
+                         .dbias_work = dbias_work};
     isb__parallel(nn->ctx, a->B * a->H, backward_task, &job);
     if (!bias) return;
     for (size_t b = 0; b < a->B; ++b) {

@@ -1,10 +1,12 @@
-/* RMS norm (Zhang and Sennrich 2019), with the addition of the residual stream that comes before it.
+/* RMS norm (Zhang and Sennrich 2019), with the addition of the residual stream that comes before
+ * it.
  *
  *     y = x r g,  r = 1 / sqrt(mean(x^2) + eps)
  *     dg = sum over tokens of dy x r
  *     dx = r (dy g) - x r^3 mean(dy g x)
  *
- * A row is a few kilobytes and is passed over several times by vector kernels while it lies in L1. */
+ * A row is a few kilobytes and is passed over several times by vector kernels while it lies in
+ * L1. */
 #include <math.h>
 #include <string.h>
 
@@ -59,7 +61,8 @@ static void backward_task(void *arg, size_t task, int thread) {
     }
 }
 
-void isb__norm_backward(const isb__nn *nn, const isb__norm *norm, float *dy, float *dx, float *dg, float *work) {
+void isb__norm_backward(const isb__nn *nn, const isb__norm *norm, float *dy, float *dx, float *dg,
+                        float *work) {
     norm_job job = {.nn = nn, .norm = norm, .dy = dy, .dx = dx, .work = work};
     const size_t n_blocks = isb__token_blocks(norm->M);
     isb__parallel(nn->ctx, n_blocks, backward_task, &job);

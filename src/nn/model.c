@@ -1,12 +1,13 @@
-/* The model as data: sizes by name, the checks of a configuration, the list of tensors, initial weights, identity.
+/* The model as data: sizes by name, the checks of a configuration, the list of tensors, initial
+ * weights, identity.
  *
  * All parameters lie in one block, tensor after tensor:
  *
  *     | embed | norm1 q k v o norm2 gate up down (bias) | ... next layer ... | norm | (head) |
  *
- * Each begins at a multiple of 16 floats.  Widths are multiples of 4, so matrices have no gap after them: q, k, v are one
- * matrix [3C, C] and gate, up one matrix [2F, C], and each group is one product.  Gradients and optimiser moments are
- * blocks of the same form. */
+ * Each begins at a multiple of 16 floats.  Widths are multiples of 4, so matrices have no gap
+ * after them: q, k, v are one matrix [3C, C] and gate, up one matrix [2F, C], and each group is
+ * one product.  Gradients and optimiser moments are blocks of the same form. */
 #include "nn/model.h"
 
 #include <math.h>
@@ -26,8 +27,9 @@ typedef struct preset {
 
 /* 3m and larger: the table of sizes in Lester et al. 2024. */
 static const preset presets[] = {
-    {"nano", 128, 4, 2, 512},     {"tiny", 192, 6, 3, 768},     {"3m", 256, 4, 3, 1024},    {"25m", 512, 8, 6, 2048},
-    {"113m", 768, 12, 12, 3072}, {"403m", 1024, 16, 24, 4096}, {"2b", 2048, 32, 24, 8192},
+    {"nano", 128, 4, 2, 512},   {"tiny", 192, 6, 3, 768},    {"3m", 256, 4, 3, 1024},
+    {"25m", 512, 8, 6, 2048},   {"113m", 768, 12, 12, 3072}, {"403m", 1024, 16, 24, 4096},
+    {"2b", 2048, 32, 24, 8192},
 };
 enum { N_PRESETS = sizeof presets / sizeof *presets };
 
@@ -38,10 +40,12 @@ static const preset *preset_find(const char *name) {
     return NULL;
 }
 
-isb_status isb_model_config_init(isb_context *ctx, const char *size_name, isb_model_config *config) {
+isb_status isb_model_config_init(isb_context *ctx, const char *size_name,
+                                 isb_model_config *config) {
     const preset *p = preset_find(size_name);
     if (!p) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "unknown model size '%s'; sizes are nano, tiny, 3m, 25m, 113m, 403m, 2b",
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "unknown model size '%s'; sizes are nano, tiny, 3m, 25m, 113m, 403m, 2b",
                          size_name ? size_name : "(null)");
     }
     *config = (isb_model_config){
@@ -61,14 +65,15 @@ isb_status isb_model_config_init(isb_context *ctx, const char *size_name, isb_mo
     return ISB_OK;
 }
 
-static isb_status check_range(isb_context *ctx, const char *field, int64_t value, int64_t low, int64_t high, int64_t step) {
+static isb_status check_range(isb_context *ctx, const char *field, int64_t value, int64_t low,
+                              int64_t high, int64_t step) {
     if (value < low || value > high) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "%s is %lld; allowed are %lld to %lld", field, (long long)value,
-                         (long long)low, (long long)high);
+        return isb__fail(ctx, ISB_ERR_RANGE, "%s is %lld; allowed are %lld to %lld", field,
+                         (long long)value, (long long)low, (long long)high);
     }
     if (value % step != 0) {
-        return isb__fail(ctx, ISB_ERR_SHAPE, "%s is %lld; it must be a multiple of %lld", field, (long long)value,
-                         (long long)step);
+        return isb__fail(ctx, ISB_ERR_SHAPE, "%s is %lld; it must be a multiple of %lld", field,
+                         (long long)value, (long long)step);
     }
     return ISB_OK;
 }
@@ -80,7 +85,8 @@ static isb_status check_heads(isb_context *ctx, const isb_model_config *c) {
     }
     const int64_t head_size = c->hidden_size / c->n_heads;
     if (head_size % 2 != 0 || head_size > 256) {
-        return isb__fail(ctx, ISB_ERR_SHAPE, "head size hidden_size / n_heads is %lld; it must be even and at most 256",
+        return isb__fail(ctx, ISB_ERR_SHAPE,
+                         "head size hidden_size / n_heads is %lld; it must be even and at most 256",
                          (long long)head_size);
     }
     return ISB_OK;
@@ -88,8 +94,10 @@ static isb_status check_heads(isb_context *ctx, const isb_model_config *c) {
 
 isb_status isb_model_config_check(isb_context *ctx, const isb_model_config *c) {
     if (c->struct_size != sizeof *c) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "struct_size of the model configuration is %zu, expected %zu; fill it "
-                         "with isb_model_config_init() first", c->struct_size, sizeof *c);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "struct_size of the model configuration is %zu, expected %zu; fill it "
+                         "with isb_model_config_init() first",
+                         c->struct_size, sizeof *c);
     }
     ISB_TRY(check_range(ctx, "vocab_size", c->vocab_size, 2, (int64_t)1 << 24, 1));
     ISB_TRY(check_range(ctx, "hidden_size", c->hidden_size, 4, 1 << 16, 4));
@@ -99,13 +107,17 @@ isb_status isb_model_config_check(isb_context *ctx, const isb_model_config *c) {
     ISB_TRY(check_range(ctx, "context_length", c->context_length, 1, 1 << 20, 1));
     ISB_TRY(check_heads(ctx, c));
     if (!(c->rope_theta >= 1 && c->rope_theta <= 1e12)) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "rope_theta is %g; allowed are 1 to 1e12", c->rope_theta);
+        return isb__fail(ctx, ISB_ERR_RANGE, "rope_theta is %g; allowed are 1 to 1e12",
+                         c->rope_theta);
     }
     if (!(c->norm_eps > 0 && c->norm_eps < 1)) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "norm_eps is %g; it must lie between 0 and 1", c->norm_eps);
+        return isb__fail(ctx, ISB_ERR_RANGE, "norm_eps is %g; it must lie between 0 and 1",
+                         c->norm_eps);
     }
-    ISB_TRY(check_range(ctx, "activation", (int64_t)c->activation, ISB_ACTIVATION_SILU, ISB_ACTIVATION_RELU, 1));
-    ISB_TRY(check_range(ctx, "position", (int64_t)c->position, ISB_POSITION_ROPE, ISB_POSITION_T5, 1));
+    ISB_TRY(check_range(ctx, "activation", (int64_t)c->activation, ISB_ACTIVATION_SILU,
+                        ISB_ACTIVATION_RELU, 1));
+    ISB_TRY(
+        check_range(ctx, "position", (int64_t)c->position, ISB_POSITION_ROPE, ISB_POSITION_T5, 1));
     return check_range(ctx, "tie_embeddings", c->tie_embeddings, 0, 1, 1);
 }
 
@@ -117,7 +129,8 @@ int64_t isb__model_count(const isb_model_config *c, int with_embeddings) {
 }
 
 isb__model_flops isb__model_forward_flops(const isb_model_config *c, double mean_context) {
-    const double C = (double)c->hidden_size, F = (double)c->intermediate_size, L = (double)c->n_layers;
+    const double C = (double)c->hidden_size, F = (double)c->intermediate_size,
+                 L = (double)c->n_layers;
     return (isb__model_flops){
         .matrices = 2 * L * (4 * C * C + 3 * C * F),
         .attention = 2 * L * 2 * C * mean_context, /* q k and p v */
@@ -133,14 +146,21 @@ typedef struct tensor_list {
     size_t count, n_floats;
 } tensor_list;
 
-static void add_tensor(tensor_list *list, int64_t layer, const char *name, size_t rows, size_t cols, int kind) {
+static void add_tensor(tensor_list *list, int64_t layer, const char *name, size_t rows, size_t cols,
+                       int kind) {
     const size_t count = rows * cols;
     if (list->tensors) {
         isb__tensor *t = &list->tensors[list->count];
-        *t = (isb__tensor){.rows = rows, .cols = cols, .offset = list->n_floats, .count = count,
-                           .is_vector = kind == 'v', .decay = kind == 'm'};
-        if (layer < 0) snprintf(t->name, sizeof t->name, "%s", name);
-        else snprintf(t->name, sizeof t->name, "model.layers.%lld.%s", (long long)layer, name);
+        *t = (isb__tensor){.rows = rows,
+                           .cols = cols,
+                           .offset = list->n_floats,
+                           .count = count,
+                           .is_vector = kind == 'v',
+                           .decay = kind == 'm'};
+        if (layer < 0)
+            snprintf(t->name, sizeof t->name, "%s", name);
+        else
+            snprintf(t->name, sizeof t->name, "model.layers.%lld.%s", (long long)layer, name);
     }
     ++list->count;
     list->n_floats += (count + 15) / 16 * 16;
@@ -148,7 +168,8 @@ static void add_tensor(tensor_list *list, int64_t layer, const char *name, size_
 
 /* Kinds: m matrix, v vector (norm), b bias table. */
 static void list_tensors(const isb_model_config *c, tensor_list *list) {
-    const size_t V = (size_t)c->vocab_size, C = (size_t)c->hidden_size, F = (size_t)c->intermediate_size;
+    const size_t V = (size_t)c->vocab_size, C = (size_t)c->hidden_size,
+                 F = (size_t)c->intermediate_size;
     add_tensor(list, -1, "model.embed_tokens.weight", V, C, 'm');
     for (int64_t l = 0; l < c->n_layers; ++l) {
         add_tensor(list, l, "input_layernorm.weight", 1, C, 'v');
@@ -161,14 +182,16 @@ static void list_tensors(const isb_model_config *c, tensor_list *list) {
         add_tensor(list, l, "mlp.up_proj.weight", F, C, 'm');
         add_tensor(list, l, "mlp.down_proj.weight", C, F, 'm');
         if (c->position == ISB_POSITION_T5) {
-            add_tensor(list, l, "self_attn.relative_attention_bias.weight", (size_t)c->n_heads, ISB__N_BUCKETS, 'b');
+            add_tensor(list, l, "self_attn.relative_attention_bias.weight", (size_t)c->n_heads,
+                       ISB__N_BUCKETS, 'b');
         }
     }
     add_tensor(list, -1, "model.norm.weight", 1, C, 'v');
     if (!c->tie_embeddings) add_tensor(list, -1, "lm_head.weight", V, C, 'm');
 }
 
-void isb__model_point(const isb_model *model, float *data, isb__layer_params *layers, isb__params *params) {
+void isb__model_point(const isb_model *model, float *data, isb__layer_params *layers,
+                      isb__params *params) {
     const isb_model_config *c = &model->config;
     const isb__tensor *t = model->tensors;
     params->embed = data + (t++)->offset;
@@ -202,7 +225,8 @@ isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, i
     m->n_tensors = list.count;
     m->n_floats = list.n_floats;
     ISB_TRY_GOTO(isb__alloc_array(ctx, list.count, sizeof *m->tensors, &m->tensors));
-    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)config->n_layers, sizeof(isb__layer_params), &m->layer_block));
+    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)config->n_layers, sizeof(isb__layer_params),
+                                  &m->layer_block));
     ISB_TRY_GOTO(isb__alloc_array(ctx, list.n_floats, sizeof *m->data, &m->data));
     list = (tensor_list){.tensors = m->tensors};
     list_tensors(config, &list);
@@ -226,7 +250,8 @@ void isb_model_free(isb_model *model) {
 
 /* ---- initial weights ---- */
 
-enum { INIT_BLOCK = 4096 }; /* floats of one generator: blocks are filled in any order with the same result */
+/* Floats of one generator: blocks are filled in any order with the same result. */
+enum { INIT_BLOCK = 4096 };
 
 typedef struct init_job {
     float *data;
@@ -238,10 +263,12 @@ typedef struct init_job {
 static void init_task(void *arg, size_t task, int thread) {
     (void)thread;
     const init_job *job = arg;
-    const size_t begin = task * INIT_BLOCK, end = begin + INIT_BLOCK < job->count ? begin + INIT_BLOCK : job->count;
+    const size_t begin = task * INIT_BLOCK,
+                 end = begin + INIT_BLOCK < job->count ? begin + INIT_BLOCK : job->count;
     isb__rng rng;
     isb__rng_seed(&rng, isb__mix64(job->key, task));
-    for (size_t i = begin; i < end; ++i) job->data[i] = (float)(job->deviation * isb__rng_normal(&rng));
+    for (size_t i = begin; i < end; ++i)
+        job->data[i] = (float)(job->deviation * isb__rng_normal(&rng));
 }
 
 static int name_ends_with(const char *name, const char *end) {
@@ -255,8 +282,10 @@ void isb__model_init_weights(isb_model *model, uint64_t seed) {
         const isb__tensor *t = &model->tensors[i];
         float *data = model->data + t->offset;
         if (t->decay) {
-            const int adds = name_ends_with(t->name, "o_proj.weight") || name_ends_with(t->name, "down_proj.weight");
-            init_job job = {data, t->count, isb__mix64(seed, i), adds ? 0.02 * into_residual : 0.02};
+            const int adds = name_ends_with(t->name, "o_proj.weight") ||
+                             name_ends_with(t->name, "down_proj.weight");
+            init_job job = {data, t->count, isb__mix64(seed, i),
+                            adds ? 0.02 * into_residual : 0.02};
             isb__parallel(model->ctx, (t->count + INIT_BLOCK - 1) / INIT_BLOCK, init_task, &job);
         } else {
             for (size_t j = 0; j < t->count; ++j) data[j] = t->is_vector ? 1.0f : 0.0f;
@@ -268,8 +297,15 @@ void isb__model_init_weights(isb_model *model, uint64_t seed) {
 
 /* The bytes hashed are fixed-width little-endian numbers and the tensors as they lie in a file. */
 static void hash_config(isb__hasher *hasher, const isb_model_config *c) {
-    const int64_t numbers[] = {c->vocab_size, c->hidden_size, c->n_layers, c->n_heads, c->intermediate_size,
-                               c->context_length, (int64_t)c->activation, (int64_t)c->position, c->tie_embeddings};
+    const int64_t numbers[] = {c->vocab_size,
+                               c->hidden_size,
+                               c->n_layers,
+                               c->n_heads,
+                               c->intermediate_size,
+                               c->context_length,
+                               (int64_t)c->activation,
+                               (int64_t)c->position,
+                               c->tie_embeddings};
     const double reals[] = {c->rope_theta, c->norm_eps};
     isb__hasher_update(hasher, "isobit model 1", 14);
     isb__hasher_update(hasher, numbers, sizeof numbers);
@@ -281,7 +317,8 @@ isb__id128 isb__model_identity(const isb_model *model) {
     if (!hasher) return (isb__id128){{0}};
     hash_config(hasher, &model->config);
     for (size_t i = 0; i < model->n_tensors; ++i) {
-        isb__hasher_update(hasher, model->data + model->tensors[i].offset, model->tensors[i].count * sizeof(float));
+        isb__hasher_update(hasher, model->data + model->tensors[i].offset,
+                           model->tensors[i].count * sizeof(float));
     }
     return isb__hasher_finish(hasher);
 }

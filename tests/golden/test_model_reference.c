@@ -1,6 +1,6 @@
-/* The model against results of another program: scripts/reference_tensors.py (NumPy, float64) wrote model_reference.txt.
- * Compared are every gradient's norm, sum and some entries, the loss of each token, logits of the inference engine, and
- * ten losses of training with AdamW. */
+/* The model against results of another program: scripts/reference_tensors.py (NumPy, float64)
+ * wrote model_reference.txt. Compared are every gradient's norm, sum and some entries, the loss
+ * of each token, logits of the inference engine, and ten losses of training with AdamW. */
 #include <math.h>
 
 #include "check.h"
@@ -86,7 +86,8 @@ static one_model read_model(int *documents) {
     CHECK_OK(ctx, isb__model_create(ctx, &c, &x.model));
     CHECK_OK(ctx, isb__graph_create(ctx, x.model, x.B, x.T, 1, 1, &x.graph));
     float **blocks[] = {&x.grads, &x.m, &x.v};
-    for (int i = 0; i < 3; ++i) CHECK_OK(ctx, isb__alloc_array(ctx, x.model->n_floats, sizeof(float), blocks[i]));
+    for (int i = 0; i < 3; ++i)
+        CHECK_OK(ctx, isb__alloc_array(ctx, x.model->n_floats, sizeof(float), blocks[i]));
     return x;
 }
 
@@ -127,7 +128,8 @@ static void read_tensors(one_model *x, int compare) {
             if (compare) near_to((double)g[at], expected, norm, name);
         }
         if (!compare) {
-            for (size_t i = 0; i < t->count; ++i) x->model->data[t->offset + i] = formula(k, i, mean, amplitude);
+            for (size_t i = 0; i < t->count; ++i)
+                x->model->data[t->offset + i] = formula(k, i, mean, amplitude);
             continue;
         }
         double found_norm = 0, found_sum = 0;
@@ -151,7 +153,11 @@ static void compare_loss(one_model *x, const isb__loss *loss) {
     for (size_t i = 0; i < x->B * x->T; ++i) near_to((double)nats[i], number(), 10, "token loss");
 }
 
-typedef struct logits_row { double values[64]; size_t V; int n_rows; } logits_row;
+typedef struct logits_row {
+    double values[64];
+    size_t V;
+    int n_rows;
+} logits_row;
 
 static void keep_row(void *user, size_t request, size_t row, const float *logits) {
     logits_row *kept = user;
@@ -174,10 +180,12 @@ static void compare_logits(const one_model *x) {
     isb__engine_free(engine);
 }
 
-/* Ten steps amplify rounding: AdamW's first steps move every parameter by lr, however small its gradient. */
+/* Ten steps amplify rounding: AdamW's first steps move every parameter by lr, however small its
+ * gradient. */
 static void compare_training(one_model *x, double z_weight) {
     word("training");
-    const double lr = number(), beta1 = number(), beta2 = number(), eps = number(), decay = number();
+    const double lr = number(), beta1 = number(), beta2 = number(), eps = number(),
+                 decay = number();
     const int n_steps = (int)number();
     const isb__ops *ops = isb__ops_for(ctx->cpu);
     for (int step = 1; step <= n_steps; ++step) {
@@ -186,13 +194,16 @@ static void compare_training(one_model *x, double z_weight) {
         int n_targets = 0;
         for (size_t i = 0; i < x->B * x->T; ++i) n_targets += x->targets[i] >= 0;
         memset(x->grads, 0, x->model->n_floats * sizeof *x->grads);
-        CHECK_OK(ctx, isb__graph_backward(x->graph, &x->batch, 1.0f / (float)n_targets, (float)z_weight, x->grads, &loss));
+        CHECK_OK(ctx, isb__graph_backward(x->graph, &x->batch, 1.0f / (float)n_targets,
+                                          (float)z_weight, x->grads, &loss));
         near_to(loss.nats / n_targets, expected, 5 * expected, "training loss");
-        const float c1 = (float)(1 / (1 - pow(beta1, step))), c2 = (float)(1 / (1 - pow(beta2, step)));
+        const float c1 = (float)(1 / (1 - pow(beta1, step))),
+                    c2 = (float)(1 / (1 - pow(beta2, step)));
         for (size_t i = 0; i < x->model->n_tensors; ++i) {
             const isb__tensor *t = &x->model->tensors[i];
-            ops->adamw(t->count, x->model->data + t->offset, x->grads + t->offset, x->m + t->offset, x->v + t->offset, 1,
-                       (float)lr, (float)beta1, (float)beta2, c1, c2, (float)eps, t->decay ? (float)decay : 0);
+            ops->adamw(t->count, x->model->data + t->offset, x->grads + t->offset, x->m + t->offset,
+                       x->v + t->offset, 1, (float)lr, (float)beta1, (float)beta2, c1, c2,
+                       (float)eps, t->decay ? (float)decay : 0);
         }
         isb__graph_weights_changed(x->graph);
     }

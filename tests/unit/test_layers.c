@@ -1,5 +1,5 @@
-/* The training graph: loss and every gradient against central differences of a reference in double precision, the same
- * bits for every number of threads, and what a caller can get wrong. */
+/* The training graph: loss and every gradient against central differences of a reference in
+ * double precision, the same bits for every number of threads, and what a caller can get wrong. */
 #include "base/rng.h"
 #include "check.h"
 #include "nn/graph.h"
@@ -12,17 +12,21 @@ typedef struct shape {
     isb_position position;
     isb_activation activation;
     int tie, segments;
-    size_t every;  /* one of so many parameters is checked */
+    size_t every; /* one of so many parameters is checked */
 } shape;
 
 static const shape shapes[] = {
     {"rope, silu, tied", 11, 12, 2, 2, 16, 2, 7, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 1, 0, 1},
-    {"rope, relu, untied, documents", 9, 8, 2, 1, 12, 3, 9, ISB_POSITION_ROPE, ISB_ACTIVATION_RELU, 0, 1, 1},
+    {"rope, relu, untied, documents", 9, 8, 2, 1, 12, 3, 9, ISB_POSITION_ROPE, ISB_ACTIVATION_RELU,
+     0, 1, 1},
     {"t5, relu, untied", 7, 12, 3, 2, 8, 1, 11, ISB_POSITION_T5, ISB_ACTIVATION_RELU, 0, 0, 1},
-    {"t5, silu, tied, documents", 13, 8, 4, 2, 8, 2, 21, ISB_POSITION_T5, ISB_ACTIVATION_SILU, 1, 1, 1},
+    {"t5, silu, tied, documents", 13, 8, 4, 2, 8, 2, 21, ISB_POSITION_T5, ISB_ACTIVATION_SILU, 1, 1,
+     1},
     {"one token, one head", 5, 4, 1, 1, 4, 1, 1, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 0, 0, 1},
-    {"several blocks of queries", 17, 16, 2, 1, 20, 2, 151, ISB_POSITION_T5, ISB_ACTIVATION_SILU, 1, 0, 53},
-    {"several blocks, documents", 17, 16, 2, 1, 20, 1, 301, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 1, 1, 97},
+    {"several blocks of queries", 17, 16, 2, 1, 20, 2, 151, ISB_POSITION_T5, ISB_ACTIVATION_SILU, 1,
+     0, 53},
+    {"several blocks, documents", 17, 16, 2, 1, 20, 1, 301, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU,
+     1, 1, 97},
 };
 
 typedef struct setup {
@@ -61,10 +65,13 @@ static isb_model_config config_of(isb_context *ctx, const shape *s) {
 static void fill_batch(setup *u, const shape *s, isb__rng *rng) {
     int32_t start = 0;
     for (size_t i = 0; i < s->B * s->T; ++i) {
-        if (i % s->T == 0) start = 0;
-        else if (isb__rng_below(rng, 6) == 0) start = (int32_t)(i % s->T);
+        if (i % s->T == 0)
+            start = 0;
+        else if (isb__rng_below(rng, 6) == 0)
+            start = (int32_t)(i % s->T);
         u->inputs[i] = (int32_t)isb__rng_below(rng, (uint64_t)s->V);
-        u->targets[i] = isb__rng_below(rng, 5) == 0 ? -1 : (int32_t)isb__rng_below(rng, (uint64_t)s->V);
+        u->targets[i] =
+            isb__rng_below(rng, 5) == 0 ? -1 : (int32_t)isb__rng_below(rng, (uint64_t)s->V);
         u->starts[i] = start;
     }
     u->batch = (isb__batch){u->inputs, u->targets, s->segments ? u->starts : NULL};
@@ -101,7 +108,8 @@ static void setup_free(setup *u) {
     isb_context_free(u->ctx);
 }
 
-static void run_backward(setup *u, const shape *s, int exact, float scale, float z_weight, isb__loss *loss) {
+static void run_backward(setup *u, const shape *s, int exact, float scale, float z_weight,
+                         isb__loss *loss) {
     isb__graph *graph = NULL;
     CHECK_OK(u->ctx, isb__graph_create(u->ctx, u->model, s->B, s->T, 1, exact, &graph));
     CHECK_OK(u->ctx, isb__graph_backward(graph, &u->batch, scale, z_weight, u->grads, loss));
@@ -110,11 +118,12 @@ static void run_backward(setup *u, const shape *s, int exact, float scale, float
 
 /* ---- against the reference ---- */
 
-/* Of a tensor's largest gradient.  Typical errors are 1e-6, a few roundings; a layer that divides by a small rms may
- * enlarge them tenfold.  A wrong term shows as 1e-2 or more. */
+/* Of a tensor's largest gradient.  Typical errors are 1e-6, a few roundings; a layer that
+ * divides by a small rms may enlarge them tenfold.  A wrong term shows as 1e-2 or more. */
 static const double GRADIENT_TOLERANCE = 1e-4;
 
-static void check_tensor(const setup *u, const reference *r, const isb__tensor *t, double scale, double z_weight, size_t every) {
+static void check_tensor(const setup *u, const reference *r, const isb__tensor *t, double scale,
+                         double z_weight, size_t every) {
     double worst = 0, most = 0.05;
     size_t n = 0;
     for (size_t j = every == 1 ? 0 : t->offset % every; j < t->count; j += every, ++n) {
@@ -122,7 +131,8 @@ static void check_tensor(const setup *u, const reference *r, const isb__tensor *
         most = fmax(most, fabs(wanted));
         worst = fmax(worst, fabs(wanted - (double)u->grads[t->offset + j]));
     }
-    if (worst > GRADIENT_TOLERANCE * most) printf("%s: off by %g, largest %g, %zu checked\n", t->name, worst, most, n);
+    if (worst > GRADIENT_TOLERANCE * most)
+        printf("%s: off by %g, largest %g, %zu checked\n", t->name, worst, most, n);
     CHECK(worst <= GRADIENT_TOLERANCE * most);
 }
 
@@ -155,8 +165,9 @@ static double norm_of(const float *x, const float *y, size_t n) {
     return sqrt(sum);
 }
 
-/* The fast kernels may round to bf16: 8 bits, errors of 2^-9 a product, which partly cancel in sums.  The second term is
- * for gradients that are differences of larger things.  Not for relu, where a rounding may switch a channel on or off. */
+/* The fast kernels may round to bf16: 8 bits, errors of 2^-9 a product, which partly cancel in
+ * sums.  The second term is for gradients that are differences of larger things.  Not for relu,
+ * where a rounding may switch a channel on or off. */
 static void test_close(const shape *s, uint64_t seed) {
     setup u = setup_create(s, 2, seed, 0.2f);
     const size_t n_floats = u.model->n_floats;
@@ -173,7 +184,8 @@ static void test_close(const shape *s, uint64_t seed) {
         const isb__tensor *t = &u.model->tensors[i];
         const double norm = norm_of(exact + t->offset, NULL, t->count);
         const double error = norm_of(exact + t->offset, u.grads + t->offset, t->count);
-        if (error > 0.05 * norm + 0.01 * all) printf("%s: error %g of %g, all %g\n", t->name, error, norm, all);
+        if (error > 0.05 * norm + 0.01 * all)
+            printf("%s: error %g of %g, all %g\n", t->name, error, norm, all);
         CHECK(error <= 0.05 * norm + 0.01 * all);
     }
     free(exact);
@@ -183,7 +195,8 @@ static void test_close(const shape *s, uint64_t seed) {
 /* ---- the same bits ---- */
 
 static void test_threads(uint64_t seed) {
-    static const shape s = {"threads", 300, 64, 4, 2, 96, 3, 170, ISB_POSITION_T5, ISB_ACTIVATION_SILU, 0, 1, 1};
+    static const shape s = {"threads",           300, 64, 4, 2, 96, 3, 170, ISB_POSITION_T5,
+                            ISB_ACTIVATION_SILU, 0,   1,  1};
     setup one = setup_create(&s, 1, seed, 0.1f);
     isb__loss one_loss;
     run_backward(&one, &s, 0, 1, 1e-4f, &one_loss);
@@ -215,15 +228,19 @@ static void test_forward_only(uint64_t seed) {
         CHECK(u.targets[i] >= 0 ? nats[i] > 0 : nats[i] == 0);
     }
     CHECK(sum == evaluated.nats);
-    CHECK(isb__graph_nbytes(graph) < isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 1));
-    CHECK_EQ(isb__graph_nbytes(graph), isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 0));
+    CHECK(isb__graph_nbytes(graph) <
+          isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 1));
+    CHECK_EQ(isb__graph_nbytes(graph),
+             isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 0));
     isb__graph_free(graph);
     setup_free(&u);
 }
 
-/* A vocabulary whose logits take several chunks: the gradient of a batch is the sum of its rows' gradients. */
+/* A vocabulary whose logits take several chunks: the gradient of a batch is the sum of its rows'
+ * gradients. */
 static void test_chunks(uint64_t seed) {
-    static const shape all = {"chunks", 65537, 8, 1, 1, 8, 3, 100, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 0, 0, 1};
+    static const shape all = {
+        "chunks", 65537, 8, 1, 1, 8, 3, 100, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 0, 0, 1};
     shape row = all;
     row.B = 1;
     setup whole = setup_create(&all, 2, seed, 0.2f), parts = setup_create(&all, 2, seed, 0.2f);
@@ -249,7 +266,8 @@ static void test_chunks(uint64_t seed) {
 
 /* Plain gradient descent on one batch: it must be learnt by heart. */
 static void test_overfit(uint64_t seed) {
-    static const shape s = {"overfit", 20, 32, 4, 2, 64, 2, 12, ISB_POSITION_ROPE, ISB_ACTIVATION_SILU, 1, 0, 1};
+    static const shape s = {"overfit",           20, 32, 4, 2, 64, 2, 12, ISB_POSITION_ROPE,
+                            ISB_ACTIVATION_SILU, 1,  0,  1};
     setup u = setup_create(&s, 2, seed, 0.15f);
     isb__graph *graph = NULL;
     isb__loss loss = {0};

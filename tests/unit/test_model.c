@@ -1,5 +1,5 @@
-/* Models as data: sizes and checks of configurations, initial weights, identity, and model folders that are whole, cut
- * short, flipped, or made by others. */
+/* Models as data: sizes and checks of configurations, initial weights, identity, and model
+ * folders that are whole, cut short, flipped, or made by others. */
 #include <math.h>
 
 #include "base/io.h"
@@ -33,27 +33,31 @@ static isb_model *small_model(const isb_model_config *config) {
 
 /* Sizes without embeddings as the names say (2b: 1.6e9 without; the name counts embeddings). */
 static void test_sizes(void) {
-    static const struct { const char *name; double low, high; } sizes[] = {
-        {"nano", 0.4e6, 0.6e6}, {"tiny", 1.5e6, 2e6}, {"3m", 3e6, 3.3e6}, {"25m", 24e6, 26e6},
-        {"113m", 112e6, 114e6}, {"403m", 402e6, 404e6}, {"2b", 1.6e9, 1.7e9}};
+    static const struct {
+        const char *name;
+        double low, high;
+    } sizes[] = {{"nano", 0.4e6, 0.6e6}, {"tiny", 1.5e6, 2e6},   {"3m", 3e6, 3.3e6},
+                 {"25m", 24e6, 26e6},    {"113m", 112e6, 114e6}, {"403m", 402e6, 404e6},
+                 {"2b", 1.6e9, 1.7e9}};
     isb_model_config config;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) {
         CHECK_OK(ctx, isb_model_config_init(ctx, sizes[i].name, &config));
         CHECK_OK(ctx, isb_model_config_check(ctx, &config));
         const double n = (double)isb__model_count(&config, 0);
         CHECK(n >= sizes[i].low && n <= sizes[i].high);
-        CHECK_EQ(isb__model_count(&config, 1) - isb__model_count(&config, 0), config.vocab_size * config.hidden_size);
+        CHECK_EQ(isb__model_count(&config, 1) - isb__model_count(&config, 0),
+                 config.vocab_size * config.hidden_size);
     }
     CHECK_STATUS(isb_model_config_init(ctx, "4m", &config), ISB_ERR_ARGUMENT);
     CHECK(strstr(isb_context_error(ctx), "25m") != NULL);
 }
 
-#define CHECK_REFUSED(field, value, status)                                      \
-    do {                                                                         \
-        isb_model_config wrong = small_config();                                 \
-        wrong.field = (value);                                                   \
-        CHECK_STATUS(isb_model_config_check(ctx, &wrong), status);               \
-        CHECK(strstr(isb_context_error(ctx), #field) != NULL);                   \
+#define CHECK_REFUSED(field, value, status)                        \
+    do {                                                           \
+        isb_model_config wrong = small_config();                   \
+        wrong.field = (value);                                     \
+        CHECK_STATUS(isb_model_config_check(ctx, &wrong), status); \
+        CHECK(strstr(isb_context_error(ctx), #field) != NULL);     \
     } while (0)
 
 static void test_check(void) {
@@ -120,8 +124,10 @@ static void test_init(void) {
     CHECK(memcmp(models[0]->data, models[1]->data, nbytes) == 0);
     CHECK(memcmp(models[0]->data, models[2]->data, nbytes) != 0);
     const isb__layer_params *layer = &models[0]->params.layers[0];
-    CHECK(sqrt(deviation(layer->gate, 512 * 128)) > 0.0195 && sqrt(deviation(layer->gate, 512 * 128)) < 0.0205);
-    CHECK(sqrt(deviation(layer->down, 512 * 128)) > 0.00975 && sqrt(deviation(layer->down, 512 * 128)) < 0.01025);
+    CHECK(sqrt(deviation(layer->gate, 512 * 128)) > 0.0195 &&
+          sqrt(deviation(layer->gate, 512 * 128)) < 0.0205);
+    CHECK(sqrt(deviation(layer->down, 512 * 128)) > 0.00975 &&
+          sqrt(deviation(layer->down, 512 * 128)) < 0.01025);
     for (int i = 0; i < 3; ++i) isb_model_free(models[i]);
     isb_context_free(serial);
 }
@@ -180,9 +186,12 @@ static void test_round_trip(void) {
         isb_model_get_info(loaded, &after);
         CHECK(memcmp(model->data, loaded->data, model->n_floats * sizeof(float)) == 0);
         CHECK(strcmp(before.identity, after.identity) == 0 && strlen(after.identity) == 32);
-        CHECK(after.config.norm_eps == config.norm_eps && after.config.rope_theta == config.rope_theta);
-        CHECK(after.config.position == config.position && after.config.activation == config.activation);
-        CHECK(strcmp(after.tokenizer, before.tokenizer) == 0 && strcmp(after.m1_identity, before.m1_identity) == 0);
+        CHECK(after.config.norm_eps == config.norm_eps &&
+              after.config.rope_theta == config.rope_theta);
+        CHECK(after.config.position == config.position &&
+              after.config.activation == config.activation);
+        CHECK(strcmp(after.tokenizer, before.tokenizer) == 0 &&
+              strcmp(after.m1_identity, before.m1_identity) == 0);
         CHECK_EQ(after.n_parameters, isb__model_count(&config, 1));
         isb_model_free(loaded);
         isb_model_free(model);
@@ -218,22 +227,27 @@ static void test_damage(uint64_t seed) {
         const uint8_t was = data[i];
         data[i] ^= (uint8_t)(1u << isb__rng_below(&rng, 8));
         const isb_status status = load_changed(path, data, nbytes);
-        if (status == ISB_OK) printf("a flipped bit in byte %zu is not found: %.40s\n", i, data + (i < 20 ? 8 : i - 20));
+        if (status == ISB_OK)
+            printf("a flipped bit in byte %zu is not found: %.40s\n", i,
+                   data + (i < 20 ? 8 : i - 20));
         CHECK(status != ISB_OK);
         data[i] = was;
     }
     data[nbytes - 3] ^= 4;
     CHECK_STATUS(load_changed(path, data, nbytes), ISB_ERR_CORRUPT);
-    CHECK(strstr(isb_context_error(ctx), "model.norm.weight") && strstr(isb_context_error(ctx), "checksum"));
+    CHECK(strstr(isb_context_error(ctx), "model.norm.weight") &&
+          strstr(isb_context_error(ctx), "checksum"));
     data[nbytes - 3] ^= 4;
-    for (size_t n = 0; n < nbytes; n += n < 100 ? 1 : 211) CHECK_STATUS(load_changed(path, data, n), ISB_ERR_CORRUPT);
+    for (size_t n = 0; n < nbytes; n += n < 100 ? 1 : 211)
+        CHECK_STATUS(load_changed(path, data, n), ISB_ERR_CORRUPT);
     CHECK_STATUS(load_changed(path, data, nbytes), ISB_OK);
     isb__free(ctx, data);
     isb_model_free(model);
 }
 
 /* A file of others: header text and as many bytes of data, then read as tensor "a" [2, 3]. */
-static isb_status read_foreign(const char *header, uint64_t announced, size_t data_nbytes, float *values) {
+static isb_status read_foreign(const char *header, uint64_t announced, size_t data_nbytes,
+                               float *values) {
     uint8_t file[2048] = {0};
     const uint64_t length = announced ? announced : strlen(header);
     memcpy(file, &length, 8);
@@ -246,18 +260,31 @@ static isb_status read_foreign(const char *header, uint64_t announced, size_t da
     return isb__safetensors_read(ctx, path, 1, &a);
 }
 
-#define A_F16(begin, end) "\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[" #begin "," #end "]}"
-#define B_F16(begin, end) "\"b\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[" #begin "," #end "]}"
+#define A_F16(begin, end) \
+    "\"a\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[" #begin "," #end "]}"
+#define B_F16(begin, end) \
+    "\"b\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[" #begin "," #end "]}"
 
 static void test_foreign(void) {
     float x[6];
     CHECK_OK(ctx, read_foreign("{" A_F16(0, 12) "}", 0, 12, x));
-    CHECK(x[0] == 1 && x[1] == -2 && x[2] == 0x1p-24f && x[3] == 0 && signbit(x[3]) && fabsf(x[4] - 1.0f / 3) < 1e-3f);
+    CHECK(x[0] == 1 && x[1] == -2 && x[2] == 0x1p-24f && x[3] == 0 && signbit(x[3]) &&
+          fabsf(x[4] - 1.0f / 3) < 1e-3f);
     CHECK(isinf(x[5]));
-    CHECK_OK(ctx, read_foreign("{\"a\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[0,12]}}", 0, 12, x));
+    CHECK_OK(ctx,
+             read_foreign("{\"a\":{\"dtype\":\"BF16\",\"shape\":[2,3],\"data_offsets\":[0,12]}}", 0,
+                          12, x));
     CHECK(x[0] == 0.0078125f && x[1] == -2);
-    CHECK_OK(ctx, read_foreign("{" B_F16(12, 18) "," A_F16(0, 12) ",\"__metadata__\":{\"format\":\"pt\"}}", 0, 18, x));
-    static const struct { const char *header; uint64_t announced; size_t nbytes; isb_status status; const char *says; } bad[] = {
+    CHECK_OK(ctx, read_foreign(
+                      "{" B_F16(12, 18) "," A_F16(0, 12) ",\"__metadata__\":{\"format\":\"pt\"}}",
+                      0, 18, x));
+    static const struct {
+        const char *header;
+        uint64_t announced;
+        size_t nbytes;
+        isb_status status;
+        const char *says;
+    } bad[] = {
         {"{" A_F16(0, 12) "}", 0, 11, ISB_ERR_CORRUPT, "truncated"},
         {"{" A_F16(0, 12) "}", 0, 13, ISB_ERR_CORRUPT, "follow the last"},
         {"{" A_F16(0, 12) "," A_F16(0, 12) "}", 0, 12, ISB_ERR_CORRUPT, "duplicate"},
@@ -267,19 +294,26 @@ static void test_foreign(void) {
         {"{" A_F16(0, 12) "}", 99999999, 12, ISB_ERR_CORRUPT, "announce"},
         {"{" A_F16(12, 0) "}", 0, 12, ISB_ERR_CORRUPT, "'a'"},
         {"{" A_F16(-1, 11) "}", 0, 12, ISB_ERR_CORRUPT, "'a'"},
-        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, 12, ISB_ERR_CORRUPT, "'a'"},
-        {"{\"a\":{\"dtype\":\"Q4\",\"shape\":[2,3],\"data_offsets\":[0,3]}}", 0, 3, ISB_ERR_CORRUPT, "'a'"},
-        {"{\"a\":{\"dtype\":\"I16\",\"shape\":[2,3],\"data_offsets\":[0,12]}}", 0, 12, ISB_ERR_UNSUPPORTED, "I16"},
-        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[3,2],\"data_offsets\":[0,12]}}", 0, 12, ISB_ERR_SHAPE, "'a'"},
+        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
+         12, ISB_ERR_CORRUPT, "'a'"},
+        {"{\"a\":{\"dtype\":\"Q4\",\"shape\":[2,3],\"data_offsets\":[0,3]}}", 0, 3, ISB_ERR_CORRUPT,
+         "'a'"},
+        {"{\"a\":{\"dtype\":\"I16\",\"shape\":[2,3],\"data_offsets\":[0,12]}}", 0, 12,
+         ISB_ERR_UNSUPPORTED, "I16"},
+        {"{\"a\":{\"dtype\":\"F16\",\"shape\":[3,2],\"data_offsets\":[0,12]}}", 0, 12,
+         ISB_ERR_SHAPE, "'a'"},
         {"{" B_F16(0, 6) "}", 0, 6, ISB_ERR_CORRUPT, "missing"},
         {"[]", 0, 0, ISB_ERR_CORRUPT, "JSON"},
         {"{\"a\":", 0, 0, ISB_ERR_CORRUPT, "JSON"},
         {"{\"__metadata__\":{\"isobit.version\":\"2\"}}", 0, 0, ISB_ERR_VERSION, "isobit.version"},
-        {"{\"__metadata__\":{\"isobit.version\":\"1\",\"format\":\"pt\"}," A_F16(0, 12) "}", 0, 12, ISB_ERR_CORRUPT, "checksum"},
+        {"{\"__metadata__\":{\"isobit.version\":\"1\",\"format\":\"pt\"}," A_F16(0, 12) "}", 0, 12,
+         ISB_ERR_CORRUPT, "checksum"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
-        CHECK_STATUS(read_foreign(bad[i].header, bad[i].announced, bad[i].nbytes, x), bad[i].status);
-        if (!strstr(isb_context_error(ctx), bad[i].says)) printf("%s: %s\n", bad[i].header, isb_context_error(ctx));
+        CHECK_STATUS(read_foreign(bad[i].header, bad[i].announced, bad[i].nbytes, x),
+                     bad[i].status);
+        if (!strstr(isb_context_error(ctx), bad[i].says))
+            printf("%s: %s\n", bad[i].header, isb_context_error(ctx));
         CHECK(strstr(isb_context_error(ctx), bad[i].says) != NULL);
     }
 }
@@ -297,7 +331,8 @@ static isb_status load_edited(const char *from, const char *to) {
     const char *at = strstr((char *)data, from);
     if (!at) printf("%s is not in %s\n", from, (char *)data);
     CHECK_FATAL(at != NULL);
-    const int n = snprintf(text, sizeof text, "%.*s%s%s", (int)(at - (char *)data), (char *)data, to, at + strlen(from));
+    const int n = snprintf(text, sizeof text, "%.*s%s%s", (int)(at - (char *)data), (char *)data,
+                           to, at + strlen(from));
     temp_write(path, text, (size_t)n);
     const isb_status status = isb_model_load(ctx, temp_path("edited"), &loaded);
     CHECK((loaded != NULL) == (status == ISB_OK));
@@ -312,17 +347,22 @@ static void test_config_json(void) {
     CHECK_STATUS(load_edited("\"llama\"", "\"gpt2\""), ISB_ERR_FORMAT);
     CHECK(strstr(isb_context_error(ctx), "model_type") && strstr(isb_context_error(ctx), "gpt2"));
     CHECK_STATUS(load_edited("\"hidden_size\": 8", "\"hidden_size\": \"8\""), ISB_ERR_FORMAT);
-    CHECK_STATUS(load_edited("\"intermediate_size\": 12", "\"intermediate_size\": 13"), ISB_ERR_SHAPE);
+    CHECK_STATUS(load_edited("\"intermediate_size\": 12", "\"intermediate_size\": 13"),
+                 ISB_ERR_SHAPE);
     CHECK_STATUS(load_edited("\"vocab_size\": 10", "\"vocab_size\": 11"), ISB_ERR_SHAPE);
-    CHECK_STATUS(load_edited("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1"), ISB_ERR_UNSUPPORTED);
-    CHECK_STATUS(load_edited("\"attention_bias\": false", "\"attention_bias\": true"), ISB_ERR_UNSUPPORTED);
+    CHECK_STATUS(load_edited("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1"),
+                 ISB_ERR_UNSUPPORTED);
+    CHECK_STATUS(load_edited("\"attention_bias\": false", "\"attention_bias\": true"),
+                 ISB_ERR_UNSUPPORTED);
     CHECK_STATUS(load_edited("\"head_dim\": 4", "\"head_dim\": 8"), ISB_ERR_UNSUPPORTED);
-    CHECK_STATUS(load_edited("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0"), ISB_ERR_CORRUPT);
+    CHECK_STATUS(load_edited("\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0"),
+                 ISB_ERR_CORRUPT);
     CHECK(strstr(isb_context_error(ctx), "do not belong together") != NULL);
     CHECK_STATUS(load_edited("\"version\": 1", "\"version\": 9"), ISB_ERR_VERSION);
     CHECK_STATUS(load_edited("\"use_cache\"", "\"vocab_size\""), ISB_ERR_CORRUPT);
     CHECK_STATUS(load_edited("\"architectures\"", "architectures"), ISB_ERR_CORRUPT);
-    CHECK_STATUS(load_edited("\"rms_norm_eps\": 1e-6,", "\"rms_norm_eps\": 1e-6 ,"), ISB_OK); /* short digits were written */
+    CHECK_STATUS(load_edited("\"rms_norm_eps\": 1e-6,", "\"rms_norm_eps\": 1e-6 ,"),
+                 ISB_OK); /* short digits were written */
 }
 
 static void test_folders(void) {
