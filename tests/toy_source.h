@@ -1,6 +1,6 @@
-/* Small models for tests of codes: byte counts after the last `order` bytes (0, 1 or 2, contexts hashed), learned from
- * a text, and a perturbation by a hash of the whole context, so that a code that gives M1 the wrong context, by one byte
- * or by a missed reset, cannot go unnoticed. */
+/* Small models for tests of codes: byte counts after the last `order` bytes (0, 1 or 2, contexts
+ * hashed), learned from a text, and a perturbation by a hash of the whole context, so that a code
+ * that gives M1 the wrong context, by one byte or by a missed reset, cannot go unnoticed. */
 #ifndef ISB_TESTS_TOY_SOURCE_H
 #define ISB_TESTS_TOY_SOURCE_H
 
@@ -10,36 +10,43 @@
 #include "base/rng.h"
 #include "code/cdf.h"
 
-enum { TOY_CONTEXTS = 4096 };
+enum { TOY_CONTEXTS = 512 };
 
 typedef struct toy_stream {
     uint8_t *bytes;
     size_t nbytes, capacity;
-    uint64_t hash;         /* of all bytes */
+    uint64_t hash; /* of all bytes */
 } toy_stream;
 
 typedef struct toy_source {
     isb_context *ctx;
     int order, n_symbols, precision_nbits;
-    uint32_t sharpness;    /* weight of one occurrence beside the 1 that every byte has */
+    uint32_t sharpness; /* weight of one occurrence beside the 1 that every byte has */
     size_t n_streams;
     toy_stream *streams;
     uint32_t (*counts)[ISB__N_BYTES];
     size_t n_calls, n_bytes, fail_after; /* fail_after > 0: the n-th call fails */
 } toy_source;
 
-static const char toy_english[] =
-    "It was a bright cold day in the north, and the clocks of the old town were striking one after the other. The "
-    "people who lived there said that the river had once been wider, and that there were boats on it every day of "
-    "the year. Now there was a bridge, and under the bridge there was a small market where they sold bread, apples, "
-    "fish and paper. In the morning the light came over the hills and through the windows of the houses, and the "
-    "children went to school along the water. They knew every stone and every tree; they knew the names of the dogs "
-    "and the hours of the trains. Nothing in the town was new, and nothing in it was forgotten. The teacher wrote the "
-    "date on the board, 14 March 1897, and asked them to copy it, which they did, one letter after another.\n";
+static const char toy_english[] = "The first ferry left at nine, while the clocks of the old town "
+                                  "were striking one after the other. The "
+                                  "people who lived there said that the river had once been wider, "
+                                  "and that there were boats on it every day of "
+                                  "the year. Now there was a bridge, and under the bridge there "
+                                  "was a small market where they sold bread, apples, "
+                                  "fish and paper. In the morning the light came over the hills "
+                                  "and through the windows of the houses, and the "
+                                  "children went to school along the water. They knew every stone "
+                                  "and every tree; they knew the names of the dogs "
+                                  "and the hours of the trains. Nothing in the town was new, and "
+                                  "nothing in it was forgotten. The teacher wrote the "
+                                  "date on the board, 14 March 1897, and asked them to copy it, "
+                                  "which they did, one letter after another.\n";
 
 static inline uint32_t toy_context(const toy_source *source, const uint8_t *bytes, size_t n) {
     uint64_t hash = 1;
-    for (int i = 1; i <= source->order; i++) hash = isb__mix64(hash, (size_t)i <= n ? bytes[n - (size_t)i] : 999u);
+    for (int i = 1; i <= source->order; i++)
+        hash = isb__mix64(hash, (size_t)i <= n ? bytes[n - (size_t)i] : 999u);
     return (uint32_t)(hash % TOY_CONTEXTS);
 }
 
@@ -89,9 +96,11 @@ static inline isb_status toy_answer(toy_source *source, const isb__cdf_request *
 
 static inline isb_status toy_evaluate(void *self, size_t n, const isb__cdf_request *requests) {
     toy_source *source = self;
-    if (++source->n_calls == source->fail_after) return isb__fail(source->ctx, ISB_ERR_CANCELLED, "as the test asked");
+    if (++source->n_calls == source->fail_after)
+        return isb__fail(source->ctx, ISB_ERR_CANCELLED, "as the test asked");
     for (size_t i = 0; i < n; i++) {
-        if (requests[i].stream >= source->n_streams) return isb__fail(source->ctx, ISB_ERR_ARGUMENT, "no such stream");
+        if (requests[i].stream >= source->n_streams)
+            return isb__fail(source->ctx, ISB_ERR_ARGUMENT, "no such stream");
         ISB_TRY(toy_answer(source, &requests[i]));
     }
     return isb__check_cancel(source->ctx);
@@ -101,35 +110,47 @@ static inline isb_status toy_rewind(void *self, size_t stream, size_t n) {
     toy_stream *rewound = &((toy_source *)self)->streams[stream];
     rewound->nbytes -= n;
     rewound->hash = 0;
-    for (size_t i = 0; i < rewound->nbytes; i++) rewound->hash = (rewound->hash ^ rewound->bytes[i]) * 0x100000001B3u + 1;
+    for (size_t i = 0; i < rewound->nbytes; i++)
+        rewound->hash = (rewound->hash ^ rewound->bytes[i]) * 0x100000001B3u + 1;
     return ISB_OK;
 }
 
 static inline void toy_free(void *self) {
     toy_source *source = self;
     if (source->streams) {
-        for (size_t i = 0; i < source->n_streams; i++) isb__free(source->ctx, source->streams[i].bytes);
+        for (size_t i = 0; i < source->n_streams; i++)
+            isb__free(source->ctx, source->streams[i].bytes);
     }
     isb__free(source->ctx, source->streams);
     isb__free(source->ctx, source->counts);
     isb__free(source->ctx, source);
 }
 
-static inline isb_status toy_source_create(isb_context *ctx, int order, uint32_t sharpness, size_t n_streams,
-                                           isb__cdf_source *source) {
+static inline isb_status toy_source_create(isb_context *ctx, int order, uint32_t sharpness,
+                                           size_t n_streams, isb__cdf_source *source) {
     toy_source *self = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *self, &self));
-    *self = (toy_source){.ctx = ctx, .order = order, .sharpness = sharpness, .n_streams = n_streams,
-                         .n_symbols = ISB__N_SYMBOLS, .precision_nbits = ISB__CDF_PRECISION};
+    *self = (toy_source){.ctx = ctx,
+                         .order = order,
+                         .sharpness = sharpness,
+                         .n_streams = n_streams,
+                         .n_symbols = ISB__N_SYMBOLS,
+                         .precision_nbits = ISB__CDF_PRECISION};
     isb_status status = isb__alloc_array(ctx, n_streams, sizeof *self->streams, &self->streams);
-    if (status == ISB_OK) status = isb__alloc_array(ctx, TOY_CONTEXTS, sizeof *self->counts, &self->counts);
+    if (status == ISB_OK)
+        status = isb__alloc_array(ctx, TOY_CONTEXTS, sizeof *self->counts, &self->counts);
     if (status != ISB_OK) {
         toy_free(self);
         return status;
     }
     toy_learn(self, (const uint8_t *)toy_english, sizeof toy_english - 1);
-    *source = (isb__cdf_source){.self = self, .n_symbols = self->n_symbols, .precision_nbits = self->precision_nbits,
-                                .max_streams = n_streams, .evaluate = toy_evaluate, .rewind = toy_rewind, .free = toy_free};
+    *source = (isb__cdf_source){.self = self,
+                                .n_symbols = self->n_symbols,
+                                .precision_nbits = self->precision_nbits,
+                                .max_streams = n_streams,
+                                .evaluate = toy_evaluate,
+                                .rewind = toy_rewind,
+                                .free = toy_free};
     return ISB_OK;
 }
 

@@ -11,7 +11,8 @@ void isb__bits_begin(isb__bit_writer *writer, int token_nbits) {
 
 isb_status isb__bits_put(isb_context *ctx, isb__bit_writer *writer, isb__u192 value, int nbits) {
     const size_t more = (size_t)(nbits / writer->token_nbits) + 1;
-    ISB_TRY(isb__grow_array(ctx, writer->count + more, sizeof *writer->ids, &writer->capacity, &writer->ids));
+    ISB_TRY(isb__grow_array(ctx, writer->count + more, sizeof *writer->ids, &writer->capacity,
+                            &writer->ids));
     while (nbits > 0) {
         if (writer->n_free == 0) {
             writer->ids[writer->count++] = 0;
@@ -32,7 +33,8 @@ isb__u192 isb__bits_get(const uint16_t *ids, int token_nbits, uint64_t position,
         const size_t token = (size_t)(position / (uint64_t)token_nbits);
         const int offset = (int)(position % (uint64_t)token_nbits);
         const int n = min_int(nbits, token_nbits - offset);
-        const uint64_t piece = ((uint64_t)ids[token] >> (token_nbits - offset - n)) & ((UINT64_C(1) << n) - 1);
+        const uint64_t piece =
+            ((uint64_t)ids[token] >> (token_nbits - offset - n)) & ((UINT64_C(1) << n) - 1);
         value = isb__u192_shift_left(value, n);
         value.w[0] |= piece;
         position += (uint64_t)n;

@@ -1,14 +1,15 @@
-/* Tokens as a run of bits: a token is token_nbits consecutive bits of a code, first bit most significant. */
+/* Tokens as a run of bits: a token is token_nbits consecutive bits of a code, first bit most
+ * significant. */
 #ifndef ISB_CODE_BITS_H
 #define ISB_CODE_BITS_H
 
 #include "code/window.h"
 
 typedef struct isb__bit_writer {
-    uint16_t *ids;      /* owned */
+    uint16_t *ids; /* owned */
     size_t count, capacity;
     int token_nbits;
-    int n_free;         /* bits of the last token that are not written yet, and zero */
+    int n_free; /* bits of the last token that are not written yet, and zero */
 } isb__bit_writer;
 
 /* Empties the writer, keeping its memory. */

@@ -1,8 +1,9 @@
 /* Integer CDFs: quantisation, and a source without context.
  *
- * A code must give every symbol an interval, or some texts could not be coded: each symbol gets 1 first, and the other
- * 2^P - n counts are shared out in proportion.  Rounding down leaves a few over; they go to the largest weight, where
- * they cost least.  At P = 16 and n = 256 a byte that is certain still costs log2(65536 / 65281) = 0.0056 bits.
+ * A code must give every symbol an interval, or some texts could not be coded: each symbol gets 1
+ * first, and the other 2^P - n counts are shared out in proportion.  Rounding down leaves a few
+ * over; they go to the largest weight, where they cost least.  At P = 16 and n = 256 a byte that is
+ * certain still costs log2(65536 / 65281) = 0.0056 bits.
  */
 #include "code/cdf.h"
 
@@ -24,7 +25,8 @@ void isb__cdf_from_weights(const uint64_t *weights, int n, int precision_nbits, 
 
     uint32_t used = 0;
     for (int x = 0; x < n; x++) {
-        const uint32_t count = 1 + (uint32_t)(weights[x] * shared / sum); /* < 2^48 * 2^16: no overflow */
+        /* The product is below 2^48 * 2^16. */
+        const uint32_t count = 1 + (uint32_t)(weights[x] * shared / sum);
         cdf[x] = used;
         used += count;
     }
@@ -64,7 +66,8 @@ static void static_free(void *self) {
     isb__free(source->ctx, source);
 }
 
-isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts, isb__cdf_source *source) {
+isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts,
+                                  isb__cdf_source *source) {
     static_source *self = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *self, &self));
     self->ctx = ctx;
@@ -75,9 +78,10 @@ isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts, isb_
         isb__free(ctx, self);
         return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for the identity of a static CDF");
     }
-    for (int x = 0; x <= ISB__N_SYMBOLS; x++) { /* byte by byte: the same identity on every machine */
-        const uint8_t bytes[4] = {(uint8_t)self->cdf[x], (uint8_t)(self->cdf[x] >> 8), (uint8_t)(self->cdf[x] >> 16),
-                                  (uint8_t)(self->cdf[x] >> 24)};
+    /* Byte by byte: the same identity on every machine. */
+    for (int x = 0; x <= ISB__N_SYMBOLS; x++) {
+        const uint8_t bytes[4] = {(uint8_t)self->cdf[x], (uint8_t)(self->cdf[x] >> 8),
+                                  (uint8_t)(self->cdf[x] >> 16), (uint8_t)(self->cdf[x] >> 24)};
         isb__hasher_update(hasher, bytes, sizeof bytes);
     }
     *source = (isb__cdf_source){.self = self,

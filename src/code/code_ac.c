@@ -1,9 +1,10 @@
 /* One arithmetic code over a document and its END; M1's context is never reset.
  *
- * END makes every byte string self-delimiting, the empty one too, so zeros that fill the last token do no harm.  The
- * range coder leaves out zero bytes at the end; how many could be unbounded for texts made for it, and then a decoder
- * could not tell a damaged code from a long text.  At most SLACK bytes are left out: a decoder that has read
- * further past the end has met damage.  It also codes what it decodes, and accepts only the code that encoding gives.
+ * END makes every byte string self-delimiting, the empty one too, so zeros that fill the last token
+ * do no harm.  The range coder leaves out zero bytes at the end; how many could be unbounded for
+ * texts made for it, and then a decoder could not tell a damaged code from a long text.  At most
+ * SLACK bytes are left out: a decoder that has read further past the end has met damage.  It also
+ * codes what it decodes, and accepts only the code that encoding gives.
  */
 #include <string.h>
 
@@ -22,11 +23,13 @@ static isb_status begin_document(isb__codec *codec, isb__lane *lane) {
 static isb_status encode_symbol(isb__codec *codec, isb__lane *lane, const uint16_t *row, int x) {
     const int precision = codec->params.precision_nbits;
     isb__range_encoder *encoder = &lane->encoder;
-    const size_t most = encoder->nbytes + (size_t)encoder->pending + 8; /* a symbol moves out 3 bytes, the end 5 */
+    /* A symbol moves out 3 bytes at most, the end 5. */
+    const size_t most = encoder->nbytes + (size_t)encoder->pending + 8;
     ISB_TRY(isb__grow_array(codec->ctx, most, 1, &lane->code_capacity, &lane->code));
     encoder->out = lane->code;
     encoder->capacity = lane->code_capacity;
-    isb__range_encode(encoder, row[x], x == ISB__END ? UINT32_C(1) << precision : row[x + 1], precision);
+    isb__range_encode(encoder, row[x], x == ISB__END ? UINT32_C(1) << precision : row[x + 1],
+                      precision);
     return ISB_OK;
 }
 
@@ -75,7 +78,8 @@ isb_status isb__ac_start_decode(isb__codec *codec, isb__lane *lane, isb__job *jo
     const uint64_t nbits = (uint64_t)valid * (uint64_t)n;
     const size_t nbytes = (size_t)(nbits / 8);
     ISB_TRY(isb__grow_array(codec->ctx, nbytes, 1, &lane->input_capacity, &lane->input));
-    for (size_t i = 0; i < nbytes; i++) lane->input[i] = (uint8_t)isb__bits_get(codes->ids, n, i * 8, 8).w[0];
+    for (size_t i = 0; i < nbytes; i++)
+        lane->input[i] = (uint8_t)isb__bits_get(codes->ids, n, i * 8, 8).w[0];
     ISB_TRY(begin_document(codec, lane));
     isb__range_decoder_init(&lane->decoder, lane->input, nbytes);
     return ISB_OK;
@@ -90,7 +94,8 @@ static int decode_symbol(const isb__codec *codec, isb__lane *lane, const uint16_
 
 static bool same_code(const isb__lane *lane, const isb__ids_view *codes) {
     return lane->bits.count == codes->count &&
-           (codes->count == 0 || memcmp(lane->bits.ids, codes->ids, codes->count * sizeof *codes->ids) == 0);
+           (codes->count == 0 ||
+            memcmp(lane->bits.ids, codes->ids, codes->count * sizeof *codes->ids) == 0);
 }
 
 isb_status isb__ac_decode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {

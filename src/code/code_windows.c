@@ -4,8 +4,9 @@
  *   exact   takes the longest prefix that has a cell of its own
  *   greedy  takes all of it, with the padded code of the last node
  *   delay   takes the shortest prefix that has the same padded code as all of it
- * and the bytes left out begin the next window.  Decoding follows the cell down the tree; docs/codes.md says where each
- * variant stops, and why the first and the last always stop where the encoder did.
+ * and the bytes left out begin the next window.  Decoding follows the cell down the tree;
+ * docs/codes.md says where each variant stops, and why the first and the last always stop where the
+ * encoder did.
  *
  * Rows come from the cache of prefixes where M1 is reset with every window, else from the lane.
  */
@@ -19,18 +20,21 @@ static int precision_at(const isb__codec *codec, const isb__cursor *cursor) {
 
 static void cursor_begin(const isb__codec *codec, isb__cursor *cursor) {
     *cursor = (isb__cursor){.node = codec->cached ? ISB__TRIE_ROOT : 0};
-    isb__window_begin(&cursor->window, codec->params.window_nbits, codec->params.variant == ISB__EXACT);
+    isb__window_begin(&cursor->window, codec->params.window_nbits,
+                      codec->params.variant == ISB__EXACT);
 }
 
 /* The CDF of the cursor's node, or NULL if M1 must be asked. */
-static const uint16_t *cursor_row(const isb__codec *codec, isb__lane *lane, const isb__cursor *cursor) {
+static const uint16_t *cursor_row(const isb__codec *codec, isb__lane *lane,
+                                  const isb__cursor *cursor) {
     if (cursor->node) return isb__trie_cdf(&codec->trie, cursor->node);
     if (cursor->window.depth == 0) return isb__lane_first_row(codec, lane);
     return isb__lane_row(codec, lane, lane->start + cursor->window.depth);
 }
 
 /* Moves to the child for the byte, if that holds a whole cell. */
-static bool cursor_descend(const isb__codec *codec, isb__cursor *cursor, const uint16_t *row, uint8_t byte) {
+static bool cursor_descend(const isb__codec *codec, isb__cursor *cursor, const uint16_t *row,
+                           uint8_t byte) {
     const uint32_t child = cursor->node ? isb__trie_child(&codec->trie, cursor->node, byte) : 0;
     if (child) {
         const isb__trie_node *node = isb__trie_node_at(&codec->trie, child);
@@ -47,7 +51,8 @@ static bool cursor_descend(const isb__codec *codec, isb__cursor *cursor, const u
 }
 
 /* The code by which a window may end at the cursor; false if it may not. */
-static bool cursor_cell(const isb__codec *codec, const isb__cursor *cursor, const uint16_t *row, isb__u192 *cell) {
+static bool cursor_cell(const isb__codec *codec, const isb__cursor *cursor, const uint16_t *row,
+                        isb__u192 *cell) {
     if (cursor->node) {
         const isb__trie_node *node = isb__trie_node_at(&codec->trie, cursor->node);
         *cell = node->cell;
@@ -101,12 +106,14 @@ static void next_window(isb__codec *codec, isb__lane *lane, size_t length) {
 
 /* ---- decoding ---- */
 
-/* Follows the cell from the cursor.  *x: the next byte, whose node the cursor then is; -1: the window ends here, or
- * *status tells that no text has this code.  *matched: a padded code on the way was the cell (greedy, delay). */
-static isb_status decode_step(const isb__codec *codec, isb__cursor *cursor, const uint16_t *row, isb__u192 cell,
-                              bool *matched, int *x) {
+/* Follows the cell from the cursor.  *x: the next byte, whose node the cursor then is; -1: the
+ * window ends here, or *status tells that no text has this code.  *matched: a padded code on the
+ * way was the cell (greedy, delay). */
+static isb_status decode_step(const isb__codec *codec, isb__cursor *cursor, const uint16_t *row,
+                              isb__u192 cell, bool *matched, int *x) {
     const bool exact = codec->params.variant == ISB__EXACT;
-    const int byte = isb__window_child_of_cell(&cursor->window, row, precision_at(codec, cursor), &cell);
+    const int byte =
+        isb__window_child_of_cell(&cursor->window, row, precision_at(codec, cursor), &cell);
     *x = -1;
     if (byte < 0) return exact || *matched ? ISB_OK : ISB_ERR_UNDECODABLE;
     isb__cursor child = *cursor;
@@ -131,7 +138,8 @@ void isb__windows_begin_cell(isb__codec *codec, isb__lane *lane, isb__u192 cell)
     lane->in_window = true;
 }
 
-static isb_status decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_nbytes, bool *done, isb_status *status) {
+static isb_status decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_nbytes, bool *done,
+                              isb_status *status) {
     for (;;) {
         if (codec->params.variant == ISB__DELAY && lane->matched) break;
         const uint16_t *row = NULL;
@@ -153,8 +161,8 @@ static isb_status decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_n
     return ISB_OK;
 }
 
-isb_status isb__windows_decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_nbytes, bool *done,
-                                    isb_status *status) {
+isb_status isb__windows_decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_nbytes,
+                                    bool *done, isb_status *status) {
     *done = false;
     *status = ISB_OK;
     ISB_TRY(decode_cell(codec, lane, limit_nbytes, done, status));
@@ -165,8 +173,10 @@ isb_status isb__windows_decode_cell(isb__codec *codec, isb__lane *lane, size_t l
     return ISB_OK;
 }
 
-/* How many windows the ids hold; *final_status is CORRUPT if what is left is not padding, or an id is too large. */
-static uint64_t count_windows(const isb__codec *codec, const isb__ids_view *codes, isb_status *final_status) {
+/* How many windows the ids hold; *final_status is CORRUPT if what is left is not padding, or an id
+ * is too large. */
+static uint64_t count_windows(const isb__codec *codec, const isb__ids_view *codes,
+                              isb_status *final_status) {
     const int n = codec->params.token_nbits, b = codec->params.window_nbits;
     size_t valid = 0;
     while (valid < codes->count && codes->ids[valid] >> n == 0) ++valid;
@@ -191,7 +201,8 @@ isb_status isb__windows_decode(isb__codec *codec, isb__lane *lane, isb__job *job
     while (lane->windows_left > 0 && status == ISB_OK) {
         if (!lane->in_window) {
             ISB_TRY(isb__check_cancel(codec->ctx));
-            isb__windows_begin_cell(codec, lane, isb__bits_get(ids, n, lane->n_windows * (uint64_t)b, b));
+            isb__windows_begin_cell(codec, lane,
+                                    isb__bits_get(ids, n, lane->n_windows * (uint64_t)b, b));
         }
         const size_t before = lane->text_nbytes;
         bool window_done;
@@ -240,13 +251,15 @@ static isb_status visit(isb__codec *codec, isb__lane *lane, const uint16_t *row)
     lane->best_length = depth;
     lane->best_cell = cell;
     if (codec->params.variant != ISB__DELAY) return ISB_OK;
-    ISB_TRY(isb__grow_array(codec->ctx, depth, sizeof *lane->path, &lane->path_capacity, &lane->path));
+    ISB_TRY(
+        isb__grow_array(codec->ctx, depth, sizeof *lane->path, &lane->path_capacity, &lane->path));
     lane->path[depth - 1] = cell;
     return ISB_OK;
 }
 
 /* Decodes a window that is being closed.  Every row that this takes was at hand in encoding. */
-static bool window_decodes(const isb__codec *codec, isb__lane *lane, size_t length, isb__u192 cell) {
+static bool window_decodes(const isb__codec *codec, isb__lane *lane, size_t length,
+                           isb__u192 cell) {
     isb__cursor cursor;
     cursor_begin(codec, &cursor);
     for (bool matched = false;;) {
@@ -289,7 +302,8 @@ isb_status isb__windows_encode(isb__codec *codec, isb__lane *lane, isb__job *job
             return ISB_OK;
         }
         ISB_TRY(visit(codec, lane, row));
-        if (q < lane->text_nbytes && cursor_descend(codec, &lane->cursor, row, lane->text[q])) continue;
+        if (q < lane->text_nbytes && cursor_descend(codec, &lane->cursor, row, lane->text[q]))
+            continue;
         ISB_TRY(close_window(codec, lane, job));
     }
     codec->stats.documents_checked += codec->check_windows;

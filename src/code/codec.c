@@ -24,34 +24,42 @@ static isb_status check_range(isb_context *ctx, const char *name, int value, int
 }
 
 isb_status isb__code_params_check(isb_context *ctx, const isb__code_params *params) {
-    ISB_TRY(check_range(ctx, "code kind", (int)params->kind, ISB__CODE_BYTES, ISB__CODE_EQUAL_INFO));
+    ISB_TRY(
+        check_range(ctx, "code kind", (int)params->kind, ISB__CODE_BYTES, ISB__CODE_EQUAL_INFO));
     if (params->kind == ISB__CODE_BYTES) return ISB_OK;
     const int n = params->token_nbits;
     if (n != 1 && n != 8 && n != 16) {
         return isb__fail(ctx, ISB_ERR_RANGE, "bits per token is %d; it must be 1, 8 or 16", n);
     }
-    const int least = params->kind == ISB__CODE_AC ? 9 : 8; /* 257 symbols of at least one count do not fit 2^8 */
-    ISB_TRY(check_range(ctx, "precision in bits", params->precision_nbits, least, ISB__CDF_PRECISION));
+    const int least =
+        params->kind == ISB__CODE_AC ? 9 : 8; /* 257 symbols of at least one count do not fit 2^8 */
+    ISB_TRY(
+        check_range(ctx, "precision in bits", params->precision_nbits, least, ISB__CDF_PRECISION));
     if (params->kind == ISB__CODE_AC) return ISB_OK;
     ISB_TRY(check_range(ctx, "window variant", (int)params->variant, ISB__EXACT, ISB__DELAY));
     ISB_TRY(check_range(ctx, "bits per window", params->window_nbits, 8, 128));
     if (n > params->window_nbits) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "bits per token is %d; a window has only %d", n, params->window_nbits);
+        return isb__fail(ctx, ISB_ERR_RANGE, "bits per token is %d; a window has only %d", n,
+                         params->window_nbits);
     }
     return check_range(ctx, "windows per reset", params->reset_windows, 0, INT32_MAX);
 }
 
 /* ---- life ---- */
 
-static isb_status check_source(isb_context *ctx, const isb__code_params *params, const isb__cdf_source *source) {
+static isb_status check_source(isb_context *ctx, const isb__code_params *params,
+                               const isb__cdf_source *source) {
     if (params->kind == ISB__CODE_BYTES) return ISB_OK;
     if (!source) return isb__fail(ctx, ISB_ERR_ARGUMENT, "this code needs an M1");
     const int n_symbols = params->kind == ISB__CODE_AC ? ISB__N_SYMBOLS : ISB__N_BYTES;
-    if (source->n_symbols < n_symbols || source->n_symbols > ISB__N_SYMBOLS || source->max_streams == 0) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "M1 has %d symbols and %zu streams; this code needs %d and at least 1",
+    if (source->n_symbols < n_symbols || source->n_symbols > ISB__N_SYMBOLS ||
+        source->max_streams == 0) {
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "M1 has %d symbols and %zu streams; this code needs %d and at least 1",
                          source->n_symbols, source->max_streams, n_symbols);
     }
-    return check_range(ctx, "M1's precision in bits", source->precision_nbits, 8, ISB__CDF_PRECISION);
+    return check_range(ctx, "M1's precision in bits", source->precision_nbits, 8,
+                       ISB__CDF_PRECISION);
 }
 
 static isb_status allocate_lanes(isb__codec *codec, size_t n) {
@@ -63,8 +71,8 @@ static isb_status allocate_lanes(isb__codec *codec, size_t n) {
     return ISB_OK;
 }
 
-isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params, const isb__cdf_source *source,
-                             isb__codec **codec_out) {
+isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params,
+                             const isb__cdf_source *source, isb__codec **codec_out) {
     isb__codec *codec = NULL;
     *codec_out = NULL;
     ISB_TRY(isb__code_params_check(ctx, params));
@@ -94,13 +102,15 @@ void isb__codec_free(isb__codec *codec) {
     for (size_t i = 0; i < codec->n_lanes; i++) isb__lane_free(ctx, &codec->lanes[i]);
     if (codec->source.free) codec->source.free(codec->source.self);
     isb__trie_free(&codec->trie);
-    void *const owned[] = {codec->owners, codec->requests, codec->lanes, codec->cdfs, codec->ids, codec->bytes, codec->offsets};
+    void *const owned[] = {codec->owners, codec->requests, codec->lanes,  codec->cdfs,
+                           codec->ids,    codec->bytes,    codec->offsets};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) isb__free(ctx, owned[i]);
     isb__free(ctx, codec);
 }
 
 int64_t isb__codec_n_codes(const isb__codec *codec) {
-    return codec->params.kind == ISB__CODE_BYTES ? ISB__N_BYTES : INT64_C(1) << codec->params.token_nbits;
+    return codec->params.kind == ISB__CODE_BYTES ? ISB__N_BYTES
+                                                 : INT64_C(1) << codec->params.token_nbits;
 }
 
 const isb__code_params *isb__codec_params(const isb__codec *codec) { return &codec->params; }
@@ -113,7 +123,9 @@ void isb__codec_stats_get(const isb__codec *codec, isb__codec_stats *stats) {
 
 void isb__codec_check_windows(isb__codec *codec, int on) { codec->check_windows = on != 0; }
 
-void isb__codec_limit_cache(isb__codec *codec, size_t limit_nbytes) { codec->trie.limit_nbytes = limit_nbytes; }
+void isb__codec_limit_cache(isb__codec *codec, size_t limit_nbytes) {
+    codec->trie.limit_nbytes = limit_nbytes;
+}
 
 /* ---- outputs ---- */
 
@@ -136,8 +148,10 @@ static isb_status put_document(isb__codec *codec, isb__lane *lane, isb__job *job
     const size_t n_windows = (size_t)lane->n_windows;
     if (job->encoded) {
         const size_t count = lane->bits.count, end = job->out_count + count;
-        ISB_TRY(isb__grow_array(codec->ctx, end, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
-        if (count > 0) memcpy(codec->ids + job->out_count, lane->bits.ids, count * sizeof *codec->ids);
+        ISB_TRY(isb__grow_array(codec->ctx, end, sizeof *codec->ids, &codec->ids_capacity,
+                                &codec->ids));
+        if (count > 0)
+            memcpy(codec->ids + job->out_count, lane->bits.ids, count * sizeof *codec->ids);
         put_ids(codec, job, lane->document, count);
         job->encoded[lane->document].n_windows = n_windows;
         codec->stats.windows += n_windows;
@@ -205,7 +219,8 @@ static isb_status run_lanes(isb__codec *codec, isb__job *job) {
 static isb_status encode_bytes(isb__codec *codec, isb__job *job) {
     size_t total = 0;
     for (size_t i = 0; i < job->n; i++) total += job->texts[i].nbytes;
-    ISB_TRY(isb__grow_array(codec->ctx, total, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
+    ISB_TRY(
+        isb__grow_array(codec->ctx, total, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
     for (size_t i = 0; i < job->n; i++) {
         const isb__bytes_view text = job->texts[i];
         for (size_t j = 0; j < text.nbytes; j++) codec->ids[job->out_count + j] = text.data[j];
@@ -218,7 +233,8 @@ static isb_status decode_bytes(isb__codec *codec, isb__job *job) {
     for (size_t i = 0; i < job->n; i++) {
         const isb__ids_view code = job->codes[i];
         const size_t count = code.count < job->limit_nbytes ? code.count : job->limit_nbytes;
-        ISB_TRY(isb__grow_array(codec->ctx, job->out_count + count, 1, &codec->bytes_capacity, &codec->bytes));
+        ISB_TRY(isb__grow_array(codec->ctx, job->out_count + count, 1, &codec->bytes_capacity,
+                                &codec->bytes));
         uint8_t *bytes = codec->bytes + job->out_count;
         size_t valid = 0;
         while (valid < count && code.ids[valid] < ISB__N_BYTES) {
@@ -233,9 +249,11 @@ static isb_status decode_bytes(isb__codec *codec, isb__job *job) {
 
 /* ---- calls ---- */
 
-static isb_status run_job(isb__codec *codec, isb__job *job, isb_status (*run)(isb__codec *codec, isb__job *job)) {
+static isb_status run_job(isb__codec *codec, isb__job *job,
+                          isb_status (*run)(isb__codec *codec, isb__job *job)) {
     ISB_TRY(isb__check_cancel(codec->ctx));
-    ISB_TRY(isb__grow_array(codec->ctx, job->n, sizeof *codec->offsets, &codec->offsets_capacity, &codec->offsets));
+    ISB_TRY(isb__grow_array(codec->ctx, job->n, sizeof *codec->offsets, &codec->offsets_capacity,
+                            &codec->offsets));
     /* A document may be empty: its pointer is valid all the same. */
     ISB_TRY(isb__grow_array(codec->ctx, 1, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
     ISB_TRY(isb__grow_array(codec->ctx, 1, 1, &codec->bytes_capacity, &codec->bytes));
@@ -244,8 +262,9 @@ static isb_status run_job(isb__codec *codec, isb__job *job, isb_status (*run)(is
     return ISB_OK;
 }
 
-isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view *documents, isb__encoded *out,
-                             void (*progress)(void *user, double done), void *user) {
+isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view *documents,
+                             isb__encoded *out, void (*progress)(void *user, double done),
+                             void *user) {
     isb__job job = {.n = n, .texts = documents, .encoded = out, .progress = progress, .user = user};
     if (n > 0) memset(out, 0, n * sizeof *out);
     if (codec->params.kind == ISB__CODE_BYTES) return run_job(codec, &job, encode_bytes);
@@ -255,8 +274,9 @@ isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view 
     return run_job(codec, &job, run_lanes);
 }
 
-isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents, size_t limit_nbytes,
-                             isb__decoded *out, void (*progress)(void *user, double done), void *user) {
+isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents,
+                             size_t limit_nbytes, isb__decoded *out,
+                             void (*progress)(void *user, double done), void *user) {
     isb__job job = {.n = n, .codes = documents, .decoded = out, .progress = progress, .user = user};
     job.limit_nbytes = limit_nbytes ? limit_nbytes : DEFAULT_LIMIT_NBYTES;
     if (n > 0) memset(out, 0, n * sizeof *out);

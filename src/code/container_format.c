@@ -38,7 +38,8 @@ static void drop_hasher(isb__hasher **hasher) {
 
 /* ---- header and footer ---- */
 
-static void put_header(const isb__container_header *header, uint8_t bytes[ISB__CONTAINER_HEADER_NBYTES]) {
+static void put_header(const isb__container_header *header,
+                       uint8_t bytes[ISB__CONTAINER_HEADER_NBYTES]) {
     memset(bytes, 0, ISB__CONTAINER_HEADER_NBYTES);
     memcpy(bytes, MAGIC, sizeof MAGIC);
     put_number(bytes + 4, 2, ISB__CONTAINER_VERSION);
@@ -50,19 +51,22 @@ static void put_header(const isb__container_header *header, uint8_t bytes[ISB__C
 }
 
 static bool header_is_valid(const isb__container_header *header) {
-    return header->code == ISB__CONTAINER_CODE_AC && header->precision_nbits >= 9 && header->precision_nbits <= 16 &&
-           header->chunk_nbytes >= ISB__CONTAINER_MIN_CHUNK && header->chunk_nbytes <= ISB__CONTAINER_MAX_CHUNK;
+    return header->code == ISB__CONTAINER_CODE_AC && header->precision_nbits >= 9 &&
+           header->precision_nbits <= 16 && header->chunk_nbytes >= ISB__CONTAINER_MIN_CHUNK &&
+           header->chunk_nbytes <= ISB__CONTAINER_MAX_CHUNK;
 }
 
 /* The version is looked at before the checksum, whose place another version may move. */
 static isb_status get_header(isb_context *ctx, const uint8_t bytes[ISB__CONTAINER_HEADER_NBYTES],
                              isb__container_header *header) {
     if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0) {
-        return isb__fail(ctx, ISB_ERR_FORMAT, "not a .isb file: it does not begin with \"ISB\" and the byte 1");
+        return isb__fail(ctx, ISB_ERR_FORMAT,
+                         "not a .isb file: it does not begin with \"ISB\" and the byte 1");
     }
     const int version = (int)get_number(bytes + 4, 2);
     if (version != ISB__CONTAINER_VERSION) {
-        return isb__fail(ctx, ISB_ERR_VERSION, "a .isb file of version %d; this program reads version %d", version,
+        return isb__fail(ctx, ISB_ERR_VERSION,
+                         "a .isb file of version %d; this program reads version %d", version,
                          ISB__CONTAINER_VERSION);
     }
     if (get_number(bytes + 56, 8) != isb__hash64(bytes, 56, 0)) {
@@ -73,12 +77,13 @@ static isb_status get_header(isb_context *ctx, const uint8_t bytes[ISB__CONTAINE
     header->chunk_nbytes = (uint32_t)get_number(bytes + 8, 4);
     memcpy(header->m1.bytes, bytes + 16, sizeof header->m1.bytes);
     if (header_is_valid(header)) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_CORRUPT, "the header has code %d, precision %d and chunks of %u bytes", header->code,
+    return isb__fail(ctx, ISB_ERR_CORRUPT,
+                     "the header has code %d, precision %d and chunks of %u bytes", header->code,
                      header->precision_nbits, (unsigned)header->chunk_nbytes);
 }
 
-static void put_footer(uint64_t n_chunks, uint64_t raw_nbytes, uint64_t index_hash, uint64_t raw_hash,
-                       uint8_t bytes[ISB__CONTAINER_FOOTER_NBYTES]) {
+static void put_footer(uint64_t n_chunks, uint64_t raw_nbytes, uint64_t index_hash,
+                       uint64_t raw_hash, uint8_t bytes[ISB__CONTAINER_FOOTER_NBYTES]) {
     put_number(bytes, 8, n_chunks);
     put_number(bytes + 8, 8, raw_nbytes);
     put_number(bytes + 16, 8, index_hash);
@@ -95,8 +100,8 @@ static isb_status write_bytes(isb__container_writer *writer, const void *data, s
     return ISB_OK;
 }
 
-static isb_status write_chunk_header(isb__container_writer *writer, size_t raw_nbytes, size_t packed_nbytes,
-                                     uint64_t hash) {
+static isb_status write_chunk_header(isb__container_writer *writer, size_t raw_nbytes,
+                                     size_t packed_nbytes, uint64_t hash) {
     uint8_t bytes[ISB__CONTAINER_CHUNK_NBYTES];
     put_number(bytes, 4, raw_nbytes);
     put_number(bytes + 4, 4, packed_nbytes);
@@ -104,12 +109,14 @@ static isb_status write_chunk_header(isb__container_writer *writer, size_t raw_n
     return write_bytes(writer, bytes, sizeof bytes);
 }
 
-isb_status isb__container_write_begin(isb_context *ctx, const isb__container_header *header, isb__write_fn write,
-                                      void *user, isb__container_writer *writer) {
+isb_status isb__container_write_begin(isb_context *ctx, const isb__container_header *header,
+                                      isb__write_fn write, void *user,
+                                      isb__container_writer *writer) {
     *writer = (isb__container_writer){.ctx = ctx, .write = write, .user = user, .header = *header};
     if (!header_is_valid(header)) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "chunks of %u bytes; %d to %d are allowed", (unsigned)header->chunk_nbytes,
-                         ISB__CONTAINER_MIN_CHUNK, ISB__CONTAINER_MAX_CHUNK);
+        return isb__fail(ctx, ISB_ERR_RANGE, "chunks of %u bytes; %d to %d are allowed",
+                         (unsigned)header->chunk_nbytes, ISB__CONTAINER_MIN_CHUNK,
+                         ISB__CONTAINER_MAX_CHUNK);
     }
     uint8_t bytes[ISB__CONTAINER_HEADER_NBYTES];
     ISB_TRY(create_hasher(ctx, &writer->raw_hasher));
@@ -117,10 +124,12 @@ isb_status isb__container_write_begin(isb_context *ctx, const isb__container_hea
     return write_bytes(writer, bytes, sizeof bytes);
 }
 
-isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8_t *raw, size_t raw_nbytes,
-                                      const uint8_t *packed, size_t packed_nbytes) {
+isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8_t *raw,
+                                      size_t raw_nbytes, const uint8_t *packed,
+                                      size_t packed_nbytes) {
     const size_t n_chunks = (size_t)writer->n_chunks;
-    ISB_TRY(isb__grow_array(writer->ctx, n_chunks + 1, sizeof *writer->index, &writer->index_capacity, &writer->index));
+    ISB_TRY(isb__grow_array(writer->ctx, n_chunks + 1, sizeof *writer->index,
+                            &writer->index_capacity, &writer->index));
     writer->index[n_chunks] = writer->position;
     isb__hasher_update(writer->raw_hasher, raw, raw_nbytes);
     ISB_TRY(write_chunk_header(writer, raw_nbytes, packed_nbytes, isb__hash64(raw, raw_nbytes, 0)));
@@ -168,22 +177,26 @@ static isb_status read_bytes(isb__container_reader *reader, void *data, size_t n
     ISB_TRY(reader->read(reader->user, data, nbytes, &got));
     reader->position += got;
     if (got == nbytes) return ISB_OK;
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the file ends at byte %" PRIu64 ", after %" PRIu64 " whole chunks",
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                     "the file ends at byte %" PRIu64 ", after %" PRIu64 " whole chunks",
                      reader->position, reader->n_chunks);
 }
 
-static isb_status chunk_is_corrupt(const isb__container_reader *reader, uint64_t number, uint64_t offset,
-                                   const char *what) {
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "chunk %" PRIu64 " at byte %" PRIu64 ": %s", number, offset, what);
+static isb_status chunk_is_corrupt(const isb__container_reader *reader, uint64_t number,
+                                   uint64_t offset, const char *what) {
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "chunk %" PRIu64 " at byte %" PRIu64 ": %s",
+                     number, offset, what);
 }
 
-isb_status isb__container_read_begin(isb_context *ctx, isb__read_fn read, void *user, isb__container_reader *reader) {
+isb_status isb__container_read_begin(isb_context *ctx, isb__read_fn read, void *user,
+                                     isb__container_reader *reader) {
     *reader = (isb__container_reader){.ctx = ctx, .read = read, .user = user};
     uint8_t bytes[ISB__CONTAINER_HEADER_NBYTES] = {0};
     size_t got = 0;
     ISB_TRY(read(user, bytes, sizeof bytes, &got));
     reader->position = got;
-    if (got > 0 && got < sizeof bytes && memcmp(bytes, MAGIC, got < sizeof MAGIC ? got : sizeof MAGIC) == 0) {
+    if (got > 0 && got < sizeof bytes &&
+        memcmp(bytes, MAGIC, got < sizeof MAGIC ? got : sizeof MAGIC) == 0) {
         return isb__fail(ctx, ISB_ERR_CORRUPT, "the file ends at byte %zu, in its header", got);
     }
     ISB_TRY(get_header(ctx, bytes, &reader->header));
@@ -203,31 +216,38 @@ static isb_status read_tail(isb__container_reader *reader) {
     }
     const uint64_t found = take_hash(&hasher), expected = take_hash(&reader->index_hasher);
     ISB_TRY(status);
-    if (found != expected) return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the index does not match the chunks");
+    if (found != expected)
+        return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the index does not match the chunks");
     uint8_t footer[ISB__CONTAINER_FOOTER_NBYTES], right[ISB__CONTAINER_FOOTER_NBYTES];
     ISB_TRY(read_bytes(reader, footer, sizeof footer));
     put_footer(reader->n_chunks, reader->raw_nbytes, expected, reader->total_hash, right);
     if (memcmp(footer, right, sizeof right) != 0) {
-        return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the footer does not match the %" PRIu64 " chunks before it",
+        return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                         "the footer does not match the %" PRIu64 " chunks before it",
                          reader->n_chunks);
     }
     size_t got = 0;
     ISB_TRY(reader->read(reader->user, footer, 1, &got));
     if (got == 0) return ISB_OK;
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the file goes on after its end at byte %" PRIu64, reader->position);
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                     "the file goes on after its end at byte %" PRIu64, reader->position);
 }
 
-static isb_status check_sizes(const isb__container_reader *reader, const isb__container_chunk *chunk) {
-    const size_t most = isb__range_encoder_bound(chunk->raw_nbytes + 1, reader->header.precision_nbits);
+static isb_status check_sizes(const isb__container_reader *reader,
+                              const isb__container_chunk *chunk) {
+    const size_t most =
+        isb__range_encoder_bound(chunk->raw_nbytes + 1, reader->header.precision_nbits);
     const char *what = NULL;
     if (reader->short_chunk) what = "a chunk after one that is not full";
     if (chunk->raw_nbytes == 0) what = "packed bytes without raw bytes";
-    if (chunk->raw_nbytes > reader->header.chunk_nbytes) what = "larger than the header's chunk size";
+    if (chunk->raw_nbytes > reader->header.chunk_nbytes)
+        what = "larger than the header's chunk size";
     if (chunk->packed_nbytes > most) what = "more packed bytes than any chunk of its size has";
     return what ? chunk_is_corrupt(reader, chunk->number, chunk->offset, what) : ISB_OK;
 }
 
-isb_status isb__container_read_chunk(isb__container_reader *reader, isb__container_chunk *chunk, bool *end) {
+isb_status isb__container_read_chunk(isb__container_reader *reader, isb__container_chunk *chunk,
+                                     bool *end) {
     uint8_t bytes[ISB__CONTAINER_CHUNK_NBYTES];
     *end = false;
     chunk->number = reader->n_chunks;
@@ -242,7 +262,8 @@ isb_status isb__container_read_chunk(isb__container_reader *reader, isb__contain
         return read_tail(reader);
     }
     ISB_TRY(check_sizes(reader, chunk));
-    ISB_TRY(isb__grow_array(reader->ctx, chunk->packed_nbytes, 1, &chunk->packed_capacity, &chunk->packed));
+    ISB_TRY(isb__grow_array(reader->ctx, chunk->packed_nbytes, 1, &chunk->packed_capacity,
+                            &chunk->packed));
     ISB_TRY(read_bytes(reader, chunk->packed, chunk->packed_nbytes));
     put_number(bytes, 8, chunk->offset);
     isb__hasher_update(reader->index_hasher, bytes, 8);
@@ -252,10 +273,12 @@ isb_status isb__container_read_chunk(isb__container_reader *reader, isb__contain
     return ISB_OK;
 }
 
-isb_status isb__container_check_chunk(isb__container_reader *reader, const isb__container_chunk *chunk,
-                                      const uint8_t *raw, size_t raw_nbytes) {
+isb_status isb__container_check_chunk(isb__container_reader *reader,
+                                      const isb__container_chunk *chunk, const uint8_t *raw,
+                                      size_t raw_nbytes) {
     if (raw_nbytes != chunk->raw_nbytes || isb__hash64(raw, raw_nbytes, 0) != chunk->raw_hash) {
-        return chunk_is_corrupt(reader, chunk->number, chunk->offset, "its bytes do not have its checksum");
+        return chunk_is_corrupt(reader, chunk->number, chunk->offset,
+                                "its bytes do not have its checksum");
     }
     isb__hasher_update(reader->raw_hasher, raw, raw_nbytes);
     return ISB_OK;
@@ -263,7 +286,8 @@ isb_status isb__container_check_chunk(isb__container_reader *reader, const isb__
 
 isb_status isb__container_read_end(isb__container_reader *reader) {
     if (take_hash(&reader->raw_hasher) == reader->total_hash) return ISB_OK;
-    return isb__fail(reader->ctx, ISB_ERR_CORRUPT, "the chunks do not have the checksum of the whole");
+    return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                     "the chunks do not have the checksum of the whole");
 }
 
 void isb__container_reader_free(isb__container_reader *reader) {

@@ -7,7 +7,8 @@
  *   index    8 bytes a chunk: where its header is
  *   footer   48 bytes    number of chunks, raw size, checksums, magic
  *
- * This file knows nothing of M1: it moves packed bytes.  A reader holds one chunk and checks sizes before it allocates.
+ * This file knows nothing of M1: it moves packed bytes.  A reader holds one chunk and checks sizes
+ * before it allocates.
  */
 #ifndef ISB_CODE_CONTAINER_FORMAT_H
 #define ISB_CODE_CONTAINER_FORMAT_H
@@ -43,16 +44,19 @@ typedef struct isb__container_writer {
     isb__container_header header;
     uint64_t position, raw_nbytes, n_chunks;
     isb__hasher *raw_hasher;
-    uint64_t *index;       /* positions of chunk headers; grows by 8 bytes a chunk */
+    uint64_t *index; /* positions of chunk headers; grows by 8 bytes a chunk */
     size_t index_capacity;
 } isb__container_writer;
 
-/* Writes the header.  A zeroed writer may be freed; free after every begin.  Errors: RANGE, NO_MEMORY, those of write. */
-isb_status isb__container_write_begin(isb_context *ctx, const isb__container_header *header, isb__write_fn write,
-                                      void *user, isb__container_writer *writer);
+/* Writes the header.  A zeroed writer may be freed; free after every begin.  Errors: RANGE,
+ * NO_MEMORY, those of write. */
+isb_status isb__container_write_begin(isb_context *ctx, const isb__container_header *header,
+                                      isb__write_fn write, void *user,
+                                      isb__container_writer *writer);
 /* raw: chunk_nbytes bytes, fewer (but not 0) only in the last call. */
-isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8_t *raw, size_t raw_nbytes,
-                                      const uint8_t *packed, size_t packed_nbytes);
+isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8_t *raw,
+                                      size_t raw_nbytes, const uint8_t *packed,
+                                      size_t packed_nbytes);
 isb_status isb__container_write_end(isb__container_writer *writer);
 void isb__container_writer_free(isb__container_writer *writer);
 
@@ -65,7 +69,7 @@ typedef struct isb__container_chunk {
     uint64_t number, offset; /* of the chunk in the file */
     size_t raw_nbytes, packed_nbytes;
     uint64_t raw_hash;
-    uint8_t *packed;         /* owned; its memory serves the next chunk that is read into it */
+    uint8_t *packed; /* owned; its memory serves the next chunk that is read into it */
     size_t packed_capacity;
 } isb__container_chunk;
 
@@ -75,21 +79,24 @@ typedef struct isb__container_reader {
     void *user;
     isb__container_header header;
     uint64_t position, raw_nbytes, n_chunks;
-    bool short_chunk;        /* the last chunk was not full: only the end may follow */
+    bool short_chunk; /* the last chunk was not full: only the end may follow */
     bool ended;
-    uint64_t total_hash;     /* as the end says */
+    uint64_t total_hash; /* as the end says */
     isb__hasher *index_hasher, *raw_hasher;
 } isb__container_reader;
 
 /* Reads the header.  A zeroed reader may be freed; free after every begin.
  * Errors: FORMAT (not this form), VERSION, CORRUPT, NO_MEMORY, those of read. */
-isb_status isb__container_read_begin(isb_context *ctx, isb__read_fn read, void *user, isb__container_reader *reader);
-/* The next chunk, or *end with everything after the last chunk read and checked.  Errors: CORRUPT, with the chunk and its
- * offset, NO_MEMORY, those of read. */
-isb_status isb__container_read_chunk(isb__container_reader *reader, isb__container_chunk *chunk, bool *end);
+isb_status isb__container_read_begin(isb_context *ctx, isb__read_fn read, void *user,
+                                     isb__container_reader *reader);
+/* The next chunk, or *end with everything after the last chunk read and checked.  Errors: CORRUPT,
+ * with the chunk and its offset, NO_MEMORY, those of read. */
+isb_status isb__container_read_chunk(isb__container_reader *reader, isb__container_chunk *chunk,
+                                     bool *end);
 /* Compares a chunk's bytes with its checksum; chunks come in order.  Errors: CORRUPT. */
-isb_status isb__container_check_chunk(isb__container_reader *reader, const isb__container_chunk *chunk,
-                                      const uint8_t *raw, size_t raw_nbytes);
+isb_status isb__container_check_chunk(isb__container_reader *reader,
+                                      const isb__container_chunk *chunk, const uint8_t *raw,
+                                      size_t raw_nbytes);
 /* After the end: compares the checksum of all raw bytes that were checked.  Errors: CORRUPT. */
 isb_status isb__container_read_end(isb__container_reader *reader);
 void isb__container_reader_free(isb__container_reader *reader);

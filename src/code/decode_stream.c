@@ -9,18 +9,20 @@ struct isb__decode_stream {
     isb__u192 gathered; /* bits that do not fill a window yet */
     int n_gathered;
     bool begun;
-    uint8_t byte;       /* bytes: the last one */
+    uint8_t byte; /* bytes: the last one */
 };
 
 isb_status isb__decode_stream_create(isb__codec *codec, isb__decode_stream **stream_out) {
     *stream_out = NULL;
     if (codec->params.kind == ISB__CODE_AC) {
-        return isb__fail(codec->ctx, ISB_ERR_UNSUPPORTED, "an ac code is decoded whole, not as a stream of tokens");
+        return isb__fail(codec->ctx, ISB_ERR_UNSUPPORTED,
+                         "an ac code is decoded whole, not as a stream of tokens");
     }
     isb__decode_stream *stream = NULL;
     ISB_TRY(isb__alloc(codec->ctx, sizeof *stream, &stream));
     stream->codec = codec;
-    if (codec->n_lanes > 0) stream->lane.slot = codec->last_serial % codec->n_lanes; /* spread streams over M1's */
+    if (codec->n_lanes > 0)
+        stream->lane.slot = codec->last_serial % codec->n_lanes; /* spread streams over M1's */
     *stream_out = stream;
     return ISB_OK;
 }
@@ -32,7 +34,8 @@ void isb__decode_stream_free(isb__decode_stream *stream) {
     isb__free(ctx, stream);
 }
 
-/* Bytes that no context needs are dropped, so that an endless stream takes bounded memory where M1 is reset. */
+/* Bytes that no context needs are dropped, so that an endless stream takes bounded memory where M1
+ * is reset. */
 static void drop_old_bytes(isb__lane *lane) {
     if (lane->context_start == 0 || lane->context_start != lane->start) return;
     lane->text_nbytes = lane->start = 0;
@@ -49,7 +52,9 @@ static isb_status decode_window(isb__decode_stream *stream, isb__u192 cell) {
         ISB_TRY(isb__check_cancel(codec->ctx));
         ISB_TRY(isb__windows_decode_cell(codec, lane, SIZE_MAX, &done, &status));
         if (done && status == ISB_OK) return ISB_OK;
-        if (done) return isb__fail(codec->ctx, status, "no text has the code of window %llu", (unsigned long long)lane->n_windows);
+        if (done)
+            return isb__fail(codec->ctx, status, "no text has the code of window %llu",
+                             (unsigned long long)lane->n_windows);
         ISB_TRY(isb__lanes_evaluate(codec, lane, 1));
     }
 }
@@ -69,7 +74,8 @@ static isb_status push_bits(isb__decode_stream *stream, uint32_t id) {
     return ISB_OK;
 }
 
-static isb_status push_window_bits(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes, size_t *nbytes) {
+static isb_status push_window_bits(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes,
+                                   size_t *nbytes) {
     isb__lane *lane = &stream->lane;
     if (!stream->begun) ISB_TRY(isb__windows_begin_document(stream->codec, lane));
     stream->begun = true;
@@ -81,15 +87,18 @@ static isb_status push_window_bits(isb__decode_stream *stream, uint32_t id, cons
     return ISB_OK;
 }
 
-isb_status isb__decode_stream_push(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes, size_t *nbytes) {
+isb_status isb__decode_stream_push(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes,
+                                   size_t *nbytes) {
     *bytes = &stream->byte;
     *nbytes = 0;
     const int64_t n_codes = isb__codec_n_codes(stream->codec);
     if (id >= n_codes) {
-        return isb__fail(stream->codec->ctx, ISB_ERR_CORRUPT, "token id %u; this code has ids below %lld", (unsigned)id,
+        return isb__fail(stream->codec->ctx, ISB_ERR_CORRUPT,
+                         "token id %u; this code has ids below %lld", (unsigned)id,
                          (long long)n_codes);
     }
-    if (stream->codec->params.kind == ISB__CODE_EQUAL_INFO) return push_window_bits(stream, id, bytes, nbytes);
+    if (stream->codec->params.kind == ISB__CODE_EQUAL_INFO)
+        return push_window_bits(stream, id, bytes, nbytes);
     stream->byte = (uint8_t)id;
     *nbytes = 1;
     return ISB_OK;

@@ -59,14 +59,17 @@ isb_status isb__lane_push_byte(isb_context *ctx, isb__lane *lane, uint8_t byte) 
 /* M1's CDF as a row of the code: the first n_symbols symbols at the code's precision. */
 static void quantise(const isb__codec *codec, const uint32_t *cdf, uint16_t *row) {
     uint32_t requantised[ISB__N_SYMBOLS + 1];
-    if (codec->source.n_symbols != codec->n_symbols || codec->source.precision_nbits != codec->params.precision_nbits) {
+    if (codec->source.n_symbols != codec->n_symbols ||
+        codec->source.precision_nbits != codec->params.precision_nbits) {
         isb__cdf_requantise(cdf, codec->n_symbols, codec->params.precision_nbits, requantised);
         cdf = requantised;
     }
     for (int x = 0; x < codec->n_symbols; x++) row[x] = (uint16_t)cdf[x];
 }
 
-static size_t n_wanted(const isb__lane *lane) { return lane->wanting ? lane->want_end - lane->want + 1 : 0; }
+static size_t n_wanted(const isb__lane *lane) {
+    return lane->wanting ? lane->want_end - lane->want + 1 : 0;
+}
 
 /* Makes room for the rows that are wanted.  Rows before the present window are of no more use. */
 static isb_status reserve_rows(isb__codec *codec, isb__lane *lane) {
@@ -82,13 +85,15 @@ static isb_status reserve_rows(isb__codec *codec, isb__lane *lane) {
         lane->rows_first += old;
         memmove(lane->rows, lane->rows + old * width, lane->n_rows * width * sizeof *lane->rows);
     }
-    return isb__grow_array(codec->ctx, lane->n_rows + n_wanted(lane), width * sizeof *lane->rows, &lane->rows_capacity,
-                           &lane->rows);
+    return isb__grow_array(codec->ctx, lane->n_rows + n_wanted(lane), width * sizeof *lane->rows,
+                           &lane->rows_capacity, &lane->rows);
 }
 
 static isb__cdf_request make_request(isb__codec *codec, isb__lane *lane, uint32_t *cdfs) {
-    /* A stream that others used meanwhile, or that went past what is wanted, begins again with the whole context. */
-    const bool live = lane->serial != 0 && codec->owners[lane->slot] == lane->serial && lane->context_end < lane->want;
+    /* A stream that others used meanwhile, or that went past what is wanted, begins again with the
+     * whole context. */
+    const bool live = lane->serial != 0 && codec->owners[lane->slot] == lane->serial &&
+                      lane->context_end < lane->want;
     if (!live) {
         lane->context_end = lane->context_start;
         lane->serial = codec->owners[lane->slot] = ++codec->last_serial;
@@ -104,7 +109,8 @@ static isb__cdf_request make_request(isb__codec *codec, isb__lane *lane, uint32_
 static void take_rows(isb__codec *codec, isb__lane *lane, const isb__cdf_request *request) {
     const size_t stride = (size_t)codec->source.n_symbols + 1;
     for (size_t i = 0; i < request->n_cdfs; i++) {
-        quantise(codec, request->cdfs + i * stride, lane->rows + lane->n_rows++ * (size_t)codec->n_symbols);
+        quantise(codec, request->cdfs + i * stride,
+                 lane->rows + lane->n_rows++ * (size_t)codec->n_symbols);
     }
     lane->context_end = lane->want_end;
     lane->wanting = false;
@@ -113,7 +119,8 @@ static void take_rows(isb__codec *codec, isb__lane *lane, const isb__cdf_request
 
 static isb_status evaluate(isb__codec *codec, size_t n) {
     const isb_status status = codec->source.evaluate(codec->source.self, n, codec->requests);
-    if (status != ISB_OK) memset(codec->owners, 0, codec->source.max_streams * sizeof *codec->owners);
+    if (status != ISB_OK)
+        memset(codec->owners, 0, codec->source.max_streams * sizeof *codec->owners);
     return status;
 }
 
@@ -125,7 +132,8 @@ isb_status isb__lanes_evaluate(isb__codec *codec, isb__lane *lanes, size_t n) {
         n_cdfs += n_wanted(&lanes[i]);
         ISB_TRY(reserve_rows(codec, &lanes[i]));
     }
-    ISB_TRY(isb__grow_array(codec->ctx, n_cdfs * stride, sizeof *codec->cdfs, &codec->cdfs_capacity, &codec->cdfs));
+    ISB_TRY(isb__grow_array(codec->ctx, n_cdfs * stride, sizeof *codec->cdfs, &codec->cdfs_capacity,
+                            &codec->cdfs));
     uint32_t *cdfs = codec->cdfs;
     for (size_t i = 0; i < n; i++) {
         if (!lanes[i].wanting) continue;
@@ -161,13 +169,15 @@ const uint16_t *isb__lane_first_row(const isb__codec *codec, isb__lane *lane) {
 isb_status isb__codec_prepare(isb__codec *codec) {
     if (codec->has_root) return ISB_OK;
     const size_t stride = (size_t)codec->source.n_symbols + 1;
-    ISB_TRY(isb__grow_array(codec->ctx, stride, sizeof *codec->cdfs, &codec->cdfs_capacity, &codec->cdfs));
+    ISB_TRY(isb__grow_array(codec->ctx, stride, sizeof *codec->cdfs, &codec->cdfs_capacity,
+                            &codec->cdfs));
     codec->requests[0] = (isb__cdf_request){.restart = 1, .n_cdfs = 1, .cdfs = codec->cdfs};
     codec->owners[0] = 0;
     ISB_TRY(evaluate(codec, 1));
     quantise(codec, codec->cdfs, codec->root);
     memcpy(codec->root_first, codec->root, sizeof codec->root_first);
-    if (codec->params.kind == ISB__CODE_EQUAL_INFO && codec->first_precision != codec->params.precision_nbits) {
+    if (codec->params.kind == ISB__CODE_EQUAL_INFO &&
+        codec->first_precision != codec->params.precision_nbits) {
         quantise_first(codec, codec->root, codec->root_first);
     }
     codec->has_root = true;

@@ -1,13 +1,14 @@
 /* The range coder.
  *
- *   value   b0 b1 b2 ... bk | low (32 bits, and a carry above them)      the interval is [low, low + range)
+ *   value   b0 b1 b2 ... bk | low (32 bits, and a carry above them)    interval [low, low + range)
  *           `-- written --'   `-- still changing
  *
- * A symbol takes its share of the range; when the range falls under 2^24 the top byte of low is settled but for a carry
- * and moves out.  A carry can run through 0xFF bytes only, so one byte is cached and the 0xFF after it are counted.
+ * A symbol takes its share of the range; when the range falls under 2^24 the top byte of low is
+ * settled but for a carry and moves out.  A carry can run through 0xFF bytes only, so one byte is
+ * cached and the 0xFF after it are counted.
  *
- * Borders are range * cdf >> P in 64 bits, not (range >> P) * cdf: nothing of the range is lost, and the decoder
- * finds a symbol by binary search over borders instead of by a division.
+ * Borders are range * cdf >> P in 64 bits, not (range >> P) * cdf: nothing of the range is lost,
+ * and the decoder finds a symbol by binary search over borders instead of by a division.
  */
 #include "code/range_coder.h"
 
@@ -19,7 +20,8 @@ static inline uint32_t border(uint32_t range, uint32_t cdf, int precision_nbits)
     return (uint32_t)((uint64_t)range * cdf >> precision_nbits);
 }
 
-/* 16 * log2(range), rounded down; range > 0.  Each squaring of the mantissa yields one bit of the fraction. */
+/* 16 * log2(range), rounded down; range > 0.  Each squaring of the mantissa yields one bit of the
+ * fraction. */
 static uint64_t log2_16ths(uint32_t range) {
     int exponent = 0;
     while (range >> exponent >> 1) ++exponent;
@@ -55,7 +57,8 @@ static void flush_pending(isb__range_encoder *encoder) {
     }
 }
 
-/* Moves the top byte of low out.  The very first byte may be 0xFF: no carry reaches it, since the value stays below 1. */
+/* Moves the top byte of low out.  The very first byte may be 0xFF: no carry reaches it, since the
+ * value stays below 1. */
 static void shift_low(isb__range_encoder *encoder) {
     const bool settled = encoder->low < UINT64_C(0xFF000000) || encoder->low >> 32;
     if (settled || encoder->pending == 0) {
@@ -78,7 +81,8 @@ void isb__range_encode(isb__range_encoder *encoder, uint32_t lo, uint32_t hi, in
 }
 
 size_t isb__range_encoder_finish(isb__range_encoder *encoder) {
-    /* The value in [low, low + range) with the most zero bytes at its end; 2^32, a carry and zeros, is allowed. */
+    /* The value in [low, low + range) with the most zero bytes at its end; 2^32, a carry and zeros,
+     * is allowed. */
     for (int nbits = 32; nbits >= 0; nbits -= 8) {
         const uint64_t mask = (UINT64_C(1) << nbits) - 1;
         const uint64_t value = (encoder->low + mask) & ~mask;
@@ -109,8 +113,10 @@ void isb__range_decoder_init(isb__range_decoder *decoder, const uint8_t *in, siz
     for (int i = 0; i < 4; i++) decoder->code = decoder->code << 8 | next_byte(decoder);
 }
 
-int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols, int precision_nbits) {
-    int x = 0, end = n_symbols; /* border(x) <= code < border(end), or the code is damaged and the last symbol does */
+int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols,
+                      int precision_nbits) {
+    /* border(x) <= code < border(end); a damaged code may lie after all, and is the last symbol. */
+    int x = 0, end = n_symbols;
     while (end - x > 1) {
         const int middle = (x + end) / 2;
         if (border(decoder->range, cdf[middle], precision_nbits) <= decoder->code) {
@@ -134,7 +140,8 @@ uint64_t isb__range_decoder_tell(const isb__range_decoder *decoder) {
 }
 
 size_t isb__range_encoder_bound(size_t n_symbols, int precision_nbits) {
-    /* A count is at least range >> P wide, rounded down from at least 2^8: under P + 1/64 bits a symbol. */
+    /* A count is at least range >> P wide, rounded down from at least 2^8: under P + 1/64 bits a
+     * symbol. */
     const size_t bits_64ths = (size_t)precision_nbits * 64 + 1;
     if (n_symbols > (SIZE_MAX - 4096) / bits_64ths) return SIZE_MAX;
     return n_symbols * bits_64ths / 512 + 8;

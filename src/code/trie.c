@@ -1,4 +1,5 @@
-/* The prefix cache: nodes in blocks that never move, found through an open-addressing table of 64-bit entries. */
+/* The prefix cache: nodes in blocks that never move, found through an open-addressing table of
+ * 64-bit entries. */
 #include "code/trie.h"
 
 #include <string.h>
@@ -6,7 +7,8 @@
 enum { FIRST_TABLE_LOG2 = 12, MAX_NODES = 1 << 24 };
 
 void isb__trie_init(isb__trie *trie, isb_context *ctx, size_t limit_nbytes) {
-    *trie = (isb__trie){.ctx = ctx, .limit_nbytes = limit_nbytes, .n_nodes = 1 /* number 0 is not a node */};
+    *trie = (isb__trie){
+        .ctx = ctx, .limit_nbytes = limit_nbytes, .n_nodes = 1 /* number 0 is not a node */};
 }
 
 void isb__trie_free(isb__trie *trie) {
@@ -16,13 +18,16 @@ void isb__trie_free(isb__trie *trie) {
     isb__trie_init(trie, trie->ctx, trie->limit_nbytes);
 }
 
-static size_t table_size(const isb__trie *trie) { return trie->table ? (size_t)1 << trie->table_log2 : 0; }
+static size_t table_size(const isb__trie *trie) {
+    return trie->table ? (size_t)1 << trie->table_log2 : 0;
+}
 
 size_t isb__trie_nbytes(const isb__trie *trie) {
     return trie->n_blocks * sizeof(isb__trie_block) + table_size(trie) * sizeof *trie->table;
 }
 
-/* The slot of the key, or the empty slot where it belongs.  Fibonacci hashing (Knuth, vol. 3, 6.4). */
+/* The slot of the key, or the empty slot where it belongs.  Fibonacci hashing (Knuth, vol. 3, 6.4).
+ */
 static uint64_t *find_slot(const isb__trie *trie, uint64_t key) {
     const size_t mask = table_size(trie) - 1;
     size_t i = (size_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> (64 - trie->table_log2));
@@ -51,19 +56,23 @@ static isb_status grow_table(isb__trie *trie) {
 }
 
 static isb_status add_block(isb__trie *trie) {
-    ISB_TRY(isb__grow_array(trie->ctx, trie->n_blocks + 1, sizeof *trie->blocks, &trie->blocks_capacity, &trie->blocks));
+    ISB_TRY(isb__grow_array(trie->ctx, trie->n_blocks + 1, sizeof *trie->blocks,
+                            &trie->blocks_capacity, &trie->blocks));
     isb__trie_block *block = NULL;
     ISB_TRY(isb__alloc(trie->ctx, sizeof *block, &block));
     trie->blocks[trie->n_blocks++] = block;
     return ISB_OK;
 }
 
-/* Makes room for one more node; *room is false at the limit.  The first block and table are always granted. */
+/* Makes room for one more node; *room is false at the limit.  The first block and table are always
+ * granted. */
 static isb_status make_room(isb__trie *trie, bool *room) {
     const bool need_block = trie->n_nodes >= trie->n_blocks * ISB__TRIE_BLOCK;
     const bool need_table = 2 * trie->n_nodes >= table_size(trie);
-    const size_t more = (need_block ? sizeof(isb__trie_block) : 0) + (need_table ? table_size(trie) * sizeof *trie->table : 0);
-    *room = trie->n_nodes < MAX_NODES && (trie->n_blocks == 0 || more == 0 || isb__trie_nbytes(trie) + more <= trie->limit_nbytes);
+    const size_t more = (need_block ? sizeof(isb__trie_block) : 0) +
+                        (need_table ? table_size(trie) * sizeof *trie->table : 0);
+    *room = trie->n_nodes < MAX_NODES && (trie->n_blocks == 0 || more == 0 ||
+                                          isb__trie_nbytes(trie) + more <= trie->limit_nbytes);
     if (!*room) return ISB_OK;
     if (need_table) ISB_TRY(grow_table(trie));
     if (need_block) ISB_TRY(add_block(trie));

@@ -1,9 +1,10 @@
-/* A cache of windows' prefixes, for codes that reset M1 with every window: there, what M1 says after a prefix is the
- * same wherever the prefix occurs, so it is computed once.  English at b = 16 needs some hundred thousand prefixes;
- * after them M1 is hardly asked.
+/* A cache of windows' prefixes, for codes that reset M1 with every window: there, what M1 says
+ * after a prefix is the same wherever the prefix occurs, so it is computed once.  English at b = 16
+ * needs some hundred thousand prefixes; after them M1 is hardly asked.
  *
- * Nodes are numbered from 1, the empty prefix; 0 is none.  A hash table maps (node, byte) to the child.  Memory grows
- * in blocks up to a limit; a full cache keeps what it has and takes nothing more. */
+ * Nodes are numbered from 1, the empty prefix; 0 is none.  A hash table maps (node, byte) to the
+ * child.  Memory grows in blocks up to a limit; a full cache keeps what it has and takes nothing
+ * more. */
 #ifndef ISB_CODE_TRIE_H
 #define ISB_CODE_TRIE_H
 
@@ -27,8 +28,8 @@ typedef struct isb__trie {
     isb_context *ctx;
     isb__trie_block **blocks;
     size_t blocks_capacity, n_blocks, n_nodes;
-    uint64_t *table;   /* parent (24 bits) << 32 | byte << 24 | child (24 bits); 0: empty; open addressing */
-    int table_log2;    /* at most half full */
+    uint64_t *table; /* parent << 32 | byte << 24 | child; 0: empty; open addressing */
+    int table_log2;  /* at most half full */
     size_t limit_nbytes;
 } isb__trie;
 
@@ -37,7 +38,8 @@ void isb__trie_free(isb__trie *trie);
 size_t isb__trie_nbytes(const isb__trie *trie);
 
 uint32_t isb__trie_child(const isb__trie *trie, uint32_t parent, uint8_t byte);
-/* Adds the child (parent 0: the root), copying node and cdf; *index is 0 if the cache is full.  Errors: NO_MEMORY. */
+/* Adds the child (parent 0: the root), copying node and cdf; *index is 0 if the cache is full.
+ * Errors: NO_MEMORY. */
 isb_status isb__trie_add(isb__trie *trie, uint32_t parent, uint8_t byte, const isb__trie_node *node,
                          const uint16_t *cdf, uint32_t *index);
 

@@ -1,7 +1,9 @@
-/* Lossless compression of files: chunks, coded by ac with an M1 whose context begins anew with each chunk.
+/* Lossless compression of files: chunks, coded by ac with an M1 whose context begins anew with each
+ * chunk.
  *
- * Chunks go through M1 in groups, one stream each: M1 multiplies matrices for all of them at once.  A group is as many
- * chunks as there are streams, but not more than GROUP_NBYTES, so memory is bounded whatever a file claims to be. */
+ * Chunks go through M1 in groups, one stream each: M1 multiplies matrices for all of them at once.
+ * A group is as many chunks as there are streams, but not more than GROUP_NBYTES, so memory is
+ * bounded whatever a file claims to be. */
 #include <isobit/container.h>
 
 #include <inttypes.h>
@@ -26,14 +28,14 @@ typedef struct work {
     isb__container_writer container_writer;
     isb__container_reader container_reader;
     size_t group_size;
-    isb__bytes_view *raw;         /* [group_size] each */
+    isb__bytes_view *raw; /* [group_size] each */
     isb__encoded *encoded;
     isb__container_chunk *chunks;
     isb__ids_view *ids;
     isb__decoded *decoded;
-    uint8_t *bytes;               /* compression: raw bytes of a group, and of one packed chunk */
+    uint8_t *bytes; /* compression: raw bytes of a group, and of one packed chunk */
     uint8_t *packed;
-    uint16_t *id_memory;          /* decompression: ids of a group */
+    uint16_t *id_memory; /* decompression: ids of a group */
     size_t packed_capacity, id_capacity;
     isb__progress_state progress;
     uint64_t raw_done;
@@ -46,10 +48,12 @@ void isb_compress_options_init(isb_compress_options *options) {
 
 /* ---- opening ---- */
 
-static isb_status check_options(work *w, const char *out_path, const isb_compress_options *options) {
+static isb_status check_options(work *w, const char *out_path,
+                                const isb_compress_options *options) {
     struct stat info;
     if (!options || options->struct_size != sizeof *options) {
-        return isb__fail(w->ctx, ISB_ERR_ARGUMENT, "options were not set by isb_compress_options_init()");
+        return isb__fail(w->ctx, ISB_ERR_ARGUMENT,
+                         "options were not set by isb_compress_options_init()");
     }
     w->options = *options;
     if (!options->m1_dir) return isb__fail(w->ctx, ISB_ERR_ARGUMENT, "no M1 was named");
@@ -60,7 +64,8 @@ static isb_status check_options(work *w, const char *out_path, const isb_compres
         return isb__fail(w->ctx, ISB_ERR_RANGE, "chunks of %zu bytes; %d to %d are allowed", chunk,
                          ISB__CONTAINER_MIN_CHUNK, ISB__CONTAINER_MAX_CHUNK);
     }
-    if (!options->force && strcmp(out_path, "-") != 0 && stat(out_path, &info) == 0 && S_ISREG(info.st_mode)) {
+    if (!options->force && strcmp(out_path, "-") != 0 && stat(out_path, &info) == 0 &&
+        S_ISREG(info.st_mode)) {
         return isb__fail(w->ctx, ISB_ERR_EXISTS, "%s exists already; force replaces it", out_path);
     }
     return ISB_OK;
@@ -79,8 +84,9 @@ static isb_status open_codec(work *w, const isb__id128 *expected, int precision_
         char needed[33], found[33];
         isb__id128_hex(expected, needed);
         isb__id128_hex(&source.identity, found);
-        status = isb__fail(w->ctx, ISB_ERR_MISMATCH, "the file was made with M1 %s, and %s is M1 %s", needed,
-                           w->options.m1_dir, found);
+        status =
+            isb__fail(w->ctx, ISB_ERR_MISMATCH, "the file was made with M1 %s, and %s is M1 %s",
+                      needed, w->options.m1_dir, found);
     }
     if (status == ISB_OK) status = isb__codec_create(w->ctx, &params, &source, &w->codec);
     if (status != ISB_OK && source.free) source.free(source.self);
@@ -116,13 +122,15 @@ static void work_free(work *w) {
     isb__codec_free(w->codec);
     if (w->reader) isb__reader_close(w->reader);
     isb__writer_abort(w->writer);
-    void *const owned[] = {w->raw, w->encoded, w->chunks, w->ids, w->decoded, w->bytes, w->packed, w->id_memory};
+    void *const owned[] = {w->raw,     w->encoded, w->chunks, w->ids,
+                           w->decoded, w->bytes,   w->packed, w->id_memory};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) isb__free(w->ctx, owned[i]);
 }
 
 /* Says which file is not as it should be. */
 static isb_status name_file(isb_context *ctx, isb_status status, const char *path) {
-    if (status != ISB_ERR_FORMAT && status != ISB_ERR_VERSION && status != ISB_ERR_CORRUPT && status != ISB_ERR_MISMATCH) {
+    if (status != ISB_ERR_FORMAT && status != ISB_ERR_VERSION && status != ISB_ERR_CORRUPT &&
+        status != ISB_ERR_MISMATCH) {
         return status;
     }
     char text[ISB__ERROR_NBYTES];
@@ -130,9 +138,11 @@ static isb_status name_file(isb_context *ctx, isb_status status, const char *pat
     return isb__fail(ctx, status, "%s: %s", strcmp(path, "-") == 0 ? "standard input" : path, text);
 }
 
-static void fill_result(const work *w, uint64_t raw, uint64_t packed, uint64_t n_chunks, isb_compress_result *result) {
+static void fill_result(const work *w, uint64_t raw, uint64_t packed, uint64_t n_chunks,
+                        isb_compress_result *result) {
     if (!result) return;
-    *result = (isb_compress_result){.raw_nbytes = raw, .packed_nbytes = packed, .n_chunks = n_chunks};
+    *result =
+        (isb_compress_result){.raw_nbytes = raw, .packed_nbytes = packed, .n_chunks = n_chunks};
     result->seconds = w->start_s > 0 ? isb__now_s() - w->start_s : 0;
     isb__id128_hex(&w->m1, result->m1_identity);
 }
@@ -157,7 +167,8 @@ static isb_status read_full(isb__reader *reader, uint8_t *data, size_t nbytes, s
 static isb_status write_packed(work *w, const isb__bytes_view *raw, const isb__encoded *encoded) {
     ISB_TRY(isb__grow_array(w->ctx, encoded->count, 1, &w->packed_capacity, &w->packed));
     for (size_t i = 0; i < encoded->count; i++) w->packed[i] = (uint8_t)encoded->ids[i];
-    return isb__container_write_chunk(&w->container_writer, raw->data, raw->nbytes, w->packed, encoded->count);
+    return isb__container_write_chunk(&w->container_writer, raw->data, raw->nbytes, w->packed,
+                                      encoded->count);
 }
 
 static isb_status compress_group(work *w, size_t nbytes) {
@@ -251,14 +262,17 @@ static isb_status set_ids(work *w, size_t n) {
 static isb_status decompress_group(work *w, size_t n) {
     isb__container_reader *container = &w->container_reader;
     ISB_TRY(set_ids(w, n));
-    ISB_TRY(isb__codec_decode(w->codec, n, w->ids, container->header.chunk_nbytes, w->decoded, report, w));
+    ISB_TRY(isb__codec_decode(w->codec, n, w->ids, container->header.chunk_nbytes, w->decoded,
+                              report, w));
     for (size_t i = 0; i < n; i++) {
         const isb__decoded *decoded = &w->decoded[i];
         if (decoded->status != ISB_OK) {
-            return isb__fail(w->ctx, ISB_ERR_CORRUPT, "chunk %" PRIu64 " at byte %" PRIu64 ": its code is damaged",
+            return isb__fail(w->ctx, ISB_ERR_CORRUPT,
+                             "chunk %" PRIu64 " at byte %" PRIu64 ": its code is damaged",
                              w->chunks[i].number, w->chunks[i].offset);
         }
-        ISB_TRY(isb__container_check_chunk(container, &w->chunks[i], decoded->bytes, decoded->nbytes));
+        ISB_TRY(
+            isb__container_check_chunk(container, &w->chunks[i], decoded->bytes, decoded->nbytes));
         ISB_TRY(isb__writer_write(w->writer, decoded->bytes, decoded->nbytes));
         w->raw_done += decoded->nbytes;
     }
@@ -311,7 +325,8 @@ static isb_status walk_container(work *w, const char *path) {
     bool end;
     do {
         status = isb__check_cancel(w->ctx);
-        if (status == ISB_OK) status = isb__container_read_chunk(&w->container_reader, &chunk, &end);
+        if (status == ISB_OK)
+            status = isb__container_read_chunk(&w->container_reader, &chunk, &end);
     } while (status == ISB_OK && !end);
     isb__free(w->ctx, chunk.packed);
     return status;

@@ -7,7 +7,8 @@
 
 static isb_status with_codec(isb_context *ctx, const isb__code_params *params, isb__codec *codec) {
     const size_t nbytes = 400;
-    const isb__bytes_view texts[3] = {{(const uint8_t *)toy_english, nbytes}, {NULL, 0}, {(const uint8_t *)"\xFF", 1}};
+    const isb__bytes_view texts[3] = {
+        {(const uint8_t *)toy_english, nbytes}, {NULL, 0}, {(const uint8_t *)"\xFF", 1}};
     isb__encoded encoded[3];
     isb__decoded decoded[3];
     ISB_TRY(isb__codec_encode(codec, 3, texts, encoded, NULL, NULL));

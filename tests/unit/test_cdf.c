@@ -26,7 +26,8 @@ static void check_definition(const uint64_t *weights, int n, int precision, cons
         rest -= 1 + weights[x] * (total - (uint64_t)n) / sum;
     }
     for (int x = 0; x < n; x++) {
-        const uint64_t count = 1 + weights[x] * (total - (uint64_t)n) / sum + (x == largest ? rest : 0);
+        const uint64_t count =
+            1 + weights[x] * (total - (uint64_t)n) / sum + (x == largest ? rest : 0);
         good &= cdf[x + 1] - cdf[x] == count;
     }
     CHECK(good);
@@ -76,8 +77,9 @@ static void test_static_source(isb_context *ctx) {
     isb__cdf_from_weights(counts, 257, source.precision_nbits, expected);
     CHECK_EQ(source.n_symbols, 257);
     const uint8_t bytes[2] = {1, 2};
-    const isb__cdf_request requests[2] = {{.stream = 0, .restart = 1, .n_cdfs = 1, .cdfs = got[0]},
-                                          {.stream = 1, .restart = 1, .bytes = bytes, .n_bytes = 2, .n_cdfs = 2, .cdfs = got[1]}};
+    const isb__cdf_request requests[2] = {
+        {.stream = 0, .restart = 1, .n_cdfs = 1, .cdfs = got[0]},
+        {.stream = 1, .restart = 1, .bytes = bytes, .n_bytes = 2, .n_cdfs = 2, .cdfs = got[1]}};
     CHECK_OK(ctx, source.evaluate(source.self, 2, requests));
     for (int i = 0; i < 3; i++) CHECK(memcmp(got[i], expected, sizeof expected) == 0);
     counts[7] += 100000;

@@ -8,7 +8,8 @@
 static isb_context *ctx;
 static isb__rng rng;
 
-static isb__codec *make_codec(const isb__code_params *params, int order, uint32_t sharpness, size_t n_streams) {
+static isb__codec *make_codec(const isb__code_params *params, int order, uint32_t sharpness,
+                              size_t n_streams) {
     isb__cdf_source source;
     isb__codec *codec = NULL;
     CHECK_OK(ctx, toy_source_create(ctx, order, sharpness, n_streams, &source));
@@ -41,7 +42,8 @@ static void free_documents(documents *all) {
 }
 
 static void add_hostile(documents *all) {
-    static const char invalid_utf8[] = "caf\xC3 \xFF\xFE \xED\xA0\x80 \xC0\xAF na\xC3\xAFve \xF4\x90\x80\x80";
+    static const char invalid_utf8[] =
+        "caf\xC3 \xFF\xFE \xED\xA0\x80 \xC0\xAF na\xC3\xAFve \xF4\x90\x80\x80";
     add_document(all, "", 0);
     add_document(all, invalid_utf8, sizeof invalid_utf8 - 1);
     add_document(all, toy_english, sizeof toy_english - 1);
@@ -53,7 +55,8 @@ static void add_hostile(documents *all) {
     for (int i = 0; i < 1500; i++) bytes[i] = (uint8_t)isb__rng_u64(&rng);
     bytes = add_document(all, NULL, 700); /* likely text with wild bytes in it */
     for (int i = 0; i < 700; i++) {
-        bytes[i] = isb__rng_below(&rng, 20) ? (uint8_t)toy_english[i % 200] : (uint8_t)isb__rng_u64(&rng);
+        bytes[i] =
+            isb__rng_below(&rng, 20) ? (uint8_t)toy_english[i % 200] : (uint8_t)isb__rng_u64(&rng);
     }
     memset(add_document(all, NULL, 3000), ' ', 3000);
     memset(add_document(all, NULL, 1000), 0, 1000);
@@ -82,16 +85,20 @@ static void check_round_trip(isb__codec *codec, const documents *all) {
     CHECK_OK(ctx, isb__codec_encode(codec, all->n, all->views, encoded, NULL, NULL));
     for (size_t i = 0; i < all->n; i++) {
         ids[i] = (isb__ids_view){encoded[i].ids, encoded[i].count};
-        if (params->kind == ISB__CODE_EQUAL_INFO) CHECK_EQ(encoded[i].count, expected_tokens(params, encoded[i].n_windows));
-        if (params->kind != ISB__CODE_AC && all->views[i].nbytes == 0) CHECK_EQ(encoded[i].count, 0);
+        if (params->kind == ISB__CODE_EQUAL_INFO)
+            CHECK_EQ(encoded[i].count, expected_tokens(params, encoded[i].n_windows));
+        if (params->kind != ISB__CODE_AC && all->views[i].nbytes == 0)
+            CHECK_EQ(encoded[i].count, 0);
     }
     CHECK_OK(ctx, isb__codec_decode(codec, all->n, ids, 0, decoded, NULL, NULL));
     for (size_t i = 0; i < all->n; i++) {
         const isb__bytes_view *text = &all->views[i];
         CHECK_EQ(decoded[i].status, ISB_OK);
         CHECK_EQ(decoded[i].nbytes, text->nbytes);
-        if (params->kind == ISB__CODE_EQUAL_INFO) CHECK_EQ(decoded[i].n_windows, encoded[i].n_windows);
-        CHECK(decoded[i].nbytes == text->nbytes && memcmp(decoded[i].bytes, text->data, text->nbytes) == 0);
+        if (params->kind == ISB__CODE_EQUAL_INFO)
+            CHECK_EQ(decoded[i].n_windows, encoded[i].n_windows);
+        CHECK(decoded[i].nbytes == text->nbytes &&
+              memcmp(decoded[i].bytes, text->data, text->nbytes) == 0);
     }
 }
 
@@ -123,7 +130,8 @@ static void test_hostile_windows(void) {
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         for (size_t j = 0; j < 4; j++) {
             for (int variant = ISB__EXACT; variant <= ISB__DELAY; variant += ISB__DELAY) {
-                /* Every combination of width, reset and variant; token widths and streams take turns. */
+                /* Every combination of width, reset and variant; token widths and streams take
+                 * turns. */
                 isb__code_params params;
                 isb__code_params_init(&params, ISB__CODE_EQUAL_INFO);
                 params.variant = (isb__window_variant)variant;
@@ -131,7 +139,8 @@ static void test_hostile_windows(void) {
                 params.reset_windows = resets[j];
                 params.token_nbits = tokens[turn % 3] <= widths[i] ? tokens[turn % 3] : 8;
                 params.precision_nbits = turn % 5 == 4 ? 14 : 16;
-                isb__codec *codec = make_codec(&params, 2, turn % 2 ? 40 : 2000, (size_t)(1 + turn % 5));
+                isb__codec *codec =
+                    make_codec(&params, 2, turn % 2 ? 40 : 2000, (size_t)(1 + turn % 5));
                 isb__codec_check_windows(codec, 1);
                 check_round_trip(codec, &all);
                 isb__codec_stats stats;
@@ -201,7 +210,8 @@ static void test_all_cells(int b, int precision, uint32_t sharpness) {
     for (uint32_t cell = 0; cell < UINT32_C(1) << b; cell++) {
         /* One window fills ceil(b / 8) tokens; what is over is padding. */
         const uint32_t shifted = b > 8 ? cell << (16 - b) : cell;
-        const uint16_t tokens[2] = {(uint16_t)(b > 8 ? shifted >> 8 : shifted), (uint16_t)(shifted & 255)};
+        const uint16_t tokens[2] = {(uint16_t)(b > 8 ? shifted >> 8 : shifted),
+                                    (uint16_t)(shifted & 255)};
         const isb__ids_view ids = {tokens, b > 8 ? 2u : 1u};
         isb__decoded decoded;
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &ids, 0, &decoded, NULL, NULL));
@@ -250,7 +260,8 @@ static uint64_t code_hash(isb__codec *codec, const documents *all, bool one_by_o
         CHECK_OK(ctx, isb__codec_encode(codec, n, all->views + i, encoded, NULL, NULL));
         for (size_t j = 0; j < n; j++) {
             hash = isb__mix64(hash, encoded[j].count);
-            for (size_t k = 0; k < encoded[j].count; k++) hash = isb__mix64(hash, encoded[j].ids[k]);
+            for (size_t k = 0; k < encoded[j].count; k++)
+                hash = isb__mix64(hash, encoded[j].ids[k]);
         }
     }
     return hash;
@@ -266,14 +277,16 @@ static void test_independence(const isb__code_params *params) {
         const uint64_t first = code_hash(codec, &all, turn % 2 == 1);
         if (turn == 0) expected = first;
         CHECK(first == expected);
-        CHECK(code_hash(codec, &all, turn % 2 == 0) == expected); /* with a warm cache, and the other way */
+        CHECK(code_hash(codec, &all, turn % 2 == 0) ==
+              expected); /* with a warm cache, and the other way */
         if (turn == 3) check_round_trip(codec, &all);
         isb__codec_free(codec);
     }
     free_documents(&all);
 }
 
-/* A code of the exact kind is denser than delay and nearly as dense as greedy; greedy fails and says so. */
+/* A code of the exact kind is denser than delay and nearly as dense as greedy; greedy fails and
+ * says so. */
 static void test_variants_compared(void) {
     size_t counts[3] = {0, 0, 0};
     documents all = {.n = 0};
@@ -290,7 +303,8 @@ static void test_variants_compared(void) {
         counts[variant] = encoded.count;
         const isb__ids_view ids = {encoded.ids, encoded.count};
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &ids, 0, &decoded, NULL, NULL));
-        const bool same = decoded.nbytes == all.views[0].nbytes && memcmp(decoded.bytes, all.views[0].data, decoded.nbytes) == 0;
+        const bool same = decoded.nbytes == all.views[0].nbytes &&
+                          memcmp(decoded.bytes, all.views[0].data, decoded.nbytes) == 0;
         isb__codec_stats stats;
         isb__codec_stats_get(codec, &stats);
         CHECK_EQ(stats.windows_checked, encoded.n_windows);
@@ -300,7 +314,8 @@ static void test_variants_compared(void) {
         CHECK_EQ(same, variant != ISB__GREEDY);
         isb__codec_free(codec);
     }
-    printf("tokens: exact %zu, greedy %zu, delay %zu\n", counts[ISB__EXACT], counts[ISB__GREEDY], counts[ISB__DELAY]);
+    printf("tokens: exact %zu, greedy %zu, delay %zu\n", counts[ISB__EXACT], counts[ISB__GREEDY],
+           counts[ISB__DELAY]);
     CHECK(counts[ISB__EXACT] < counts[ISB__DELAY]);
     CHECK(counts[ISB__GREEDY] <= counts[ISB__EXACT]);
     free_documents(&all);
@@ -333,13 +348,16 @@ static void test_damage(const isb__code_params *params) {
     for (int turn = 0; turn < 150; turn++) {
         uint16_t ids[40];
         const size_t count = (size_t)isb__rng_below(&rng, 40);
-        for (size_t i = 0; i < count; i++) ids[i] = (uint16_t)isb__rng_below(&rng, turn % 3 ? n_codes : 65536);
+        for (size_t i = 0; i < count; i++)
+            ids[i] = (uint16_t)isb__rng_below(&rng, turn % 3 ? n_codes : 65536);
         const isb__ids_view view = {ids, count};
         isb__decoded decoded;
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &view, 5000, &decoded, NULL, NULL));
-        CHECK(decoded.status == ISB_OK || decoded.status == ISB_ERR_CORRUPT || decoded.status == ISB_ERR_UNDECODABLE);
+        CHECK(decoded.status == ISB_OK || decoded.status == ISB_ERR_CORRUPT ||
+              decoded.status == ISB_ERR_UNDECODABLE);
         CHECK(decoded.nbytes <= 5000);
-        /* What decodes without an error and without padding is a text; its code decodes to it again. */
+        /* What decodes without an error and without padding is a text; its code decodes to it
+         * again. */
         if (decoded.status != ISB_OK || params->variant == ISB__GREEDY) continue;
         documents one = {.n = 0};
         add_document(&one, decoded.bytes, decoded.nbytes);
@@ -349,7 +367,8 @@ static void test_damage(const isb__code_params *params) {
     isb__codec_free(codec);
 }
 
-/* Only the code that encoding gives is accepted: a damaged code is refused or is the code of another text. */
+/* Only the code that encoding gives is accepted: a damaged code is refused or is the code of
+ * another text. */
 static void test_ac_damage(void) {
     isb__code_params params;
     isb__code_params_init(&params, ISB__CODE_AC);
@@ -366,7 +385,8 @@ static void test_ac_damage(void) {
     for (size_t cut = 0; cut <= count + 2; cut++) {
         const isb__ids_view view = {ids, cut};
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &view, 0, &decoded, NULL, NULL));
-        const bool same = decoded.nbytes == text.nbytes && memcmp(decoded.bytes, text.data, text.nbytes) == 0;
+        const bool same =
+            decoded.nbytes == text.nbytes && memcmp(decoded.bytes, text.data, text.nbytes) == 0;
         CHECK_EQ(decoded.status == ISB_OK && same, cut == count);
         if (cut > count) CHECK_EQ(decoded.status, ISB_ERR_CORRUPT);
     }
@@ -374,9 +394,11 @@ static void test_ac_damage(void) {
         ids[i] ^= (uint16_t)(1 + isb__rng_below(&rng, 255));
         const isb__ids_view view = {ids, count};
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &view, 4096, &decoded, NULL, NULL));
-        const bool same = decoded.nbytes == text.nbytes && memcmp(decoded.bytes, text.data, text.nbytes) == 0;
+        const bool same =
+            decoded.nbytes == text.nbytes && memcmp(decoded.bytes, text.data, text.nbytes) == 0;
         CHECK(decoded.status != ISB_OK || !same);
-        ids[i] = encoded.ids[i]; /* nothing has been encoded since: the memory is still the codec's */
+        ids[i] =
+            encoded.ids[i]; /* nothing has been encoded since: the memory is still the codec's */
     }
     isb__codec_free(codec);
 }
@@ -422,7 +444,8 @@ static void test_failures(void) {
     CHECK_OK(ctx, isb__codec_create(ctx, &params, &source, &codec));
     for (size_t at = 1; at <= 3; at++) {
         toy->fail_after = toy->n_calls + at;
-        CHECK_STATUS(isb__codec_encode(codec, 1, all.views, &encoded, NULL, NULL), ISB_ERR_CANCELLED);
+        CHECK_STATUS(isb__codec_encode(codec, 1, all.views, &encoded, NULL, NULL),
+                     ISB_ERR_CANCELLED);
         toy->fail_after = 0;
         check_round_trip(codec, &all);
     }
@@ -436,7 +459,8 @@ static void test_failures(void) {
 
 /* ---- streams ---- */
 
-static void push_all(isb__decode_stream *stream, const uint16_t *ids, size_t count, uint8_t *out, size_t *nbytes) {
+static void push_all(isb__decode_stream *stream, const uint16_t *ids, size_t count, uint8_t *out,
+                     size_t *nbytes) {
     for (size_t i = 0; i < count; i++) {
         const uint8_t *bytes;
         size_t n;
@@ -461,7 +485,8 @@ static void test_decode_streams(const isb__code_params *params) {
     size_t nbytes[3] = {0, 0, 0};
     const size_t piece = count / 5 + 1;
     for (int s = 0; s < 3; s++) CHECK_OK(ctx, isb__decode_stream_create(codec, &streams[s]));
-    for (size_t i = 0; i < count; i += piece) { /* three streams over M1's two, and other work between */
+    for (size_t i = 0; i < count;
+         i += piece) { /* three streams over M1's two, and other work between */
         const size_t n = i + piece < count ? piece : count - i;
         for (int s = 0; s < 3; s++) push_all(streams[s], ids + i, n, out[s], &nbytes[s]);
         CHECK_OK(ctx, isb__codec_encode(codec, 1, &text, &encoded, NULL, NULL));
@@ -471,7 +496,9 @@ static void test_decode_streams(const isb__code_params *params) {
         CHECK(memcmp(out[s], text.data, text.nbytes) == 0);
         const uint8_t *bytes;
         size_t n;
-        CHECK_STATUS(isb__decode_stream_push(streams[s], (uint32_t)isb__codec_n_codes(codec), &bytes, &n), ISB_ERR_CORRUPT);
+        CHECK_STATUS(
+            isb__decode_stream_push(streams[s], (uint32_t)isb__codec_n_codes(codec), &bytes, &n),
+            ISB_ERR_CORRUPT);
         CHECK_EQ(n, 0);
         isb__decode_stream_free(streams[s]);
     }
@@ -486,11 +513,11 @@ static void test_parameters(void) {
     isb__code_params_init(&params, ISB__CODE_EQUAL_INFO);
     CHECK_OK(ctx, isb__code_params_check(ctx, &params));
     const isb__code_params good = params;
-#define CHECK_BAD(field, value)                                             \
-    do {                                                                    \
-        params = good;                                                      \
-        params.field = value;                                               \
-        CHECK_STATUS(isb__code_params_check(ctx, &params), ISB_ERR_RANGE);  \
+#define CHECK_BAD(field, value)                                            \
+    do {                                                                   \
+        params = good;                                                     \
+        params.field = value;                                              \
+        CHECK_STATUS(isb__code_params_check(ctx, &params), ISB_ERR_RANGE); \
     } while (0)
     CHECK_BAD(window_nbits, 7);
     CHECK_BAD(window_nbits, 129);

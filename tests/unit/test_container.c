@@ -14,7 +14,8 @@ typedef struct memory_file {
 
 static isb_status write_memory(void *user, const void *data, size_t nbytes) {
     memory_file *file = user;
-    if (nbytes > sizeof file->data - file->nbytes) return isb__fail(ctx, ISB_ERR_NO_SPACE, "test file is full");
+    if (nbytes > sizeof file->data - file->nbytes)
+        return isb__fail(ctx, ISB_ERR_NO_SPACE, "test file is full");
     if (nbytes > 0) memcpy(file->data + file->nbytes, data, nbytes);
     file->nbytes += nbytes;
     return ISB_OK;
@@ -28,8 +29,10 @@ static isb_status read_memory(void *user, void *data, size_t nbytes, size_t *got
     return ISB_OK;
 }
 
-static const isb__container_header header = {
-    .code = ISB__CONTAINER_CODE_AC, .precision_nbits = 16, .chunk_nbytes = 1024, .m1 = {{1, 2, 3, 250}}};
+static const isb__container_header header = {.code = ISB__CONTAINER_CODE_AC,
+                                             .precision_nbits = 16,
+                                             .chunk_nbytes = 1024,
+                                             .m1 = {{1, 2, 3, 250}}};
 
 /* "Packs" by inverting the bytes. */
 static void invert(const uint8_t *from, size_t nbytes, uint8_t *to) {
@@ -51,7 +54,8 @@ static void write_file(const uint8_t *raw, size_t nbytes, memory_file *file) {
     isb__container_writer_free(&writer);
 }
 
-static isb_status read_chunks(isb__container_reader *reader, isb__container_chunk *chunk, uint8_t *raw, size_t *nbytes) {
+static isb_status read_chunks(isb__container_reader *reader, isb__container_chunk *chunk,
+                              uint8_t *raw, size_t *nbytes) {
     for (bool end = false;;) {
         uint8_t bytes[1024];
         ISB_TRY(isb__container_read_chunk(reader, chunk, &end));
@@ -95,13 +99,15 @@ static void test_sizes(void) {
 
 /* The bytes of a file are part of the specification: they may not change. */
 static void test_golden_bytes(void) {
-    static const uint8_t expected[] = {'I', 'S', 'B', 1, 1, 0, 1, 16, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 3, 250};
+    static const uint8_t expected[] = {'I', 'S', 'B', 1, 1, 0, 1, 16, 0, 4,
+                                       0,   0,   0,   0, 0, 0, 1, 2,  3, 250};
     write_file((const uint8_t *)"abc", 3, &good);
     CHECK(memcmp(good.data, expected, sizeof expected) == 0);
-    CHECK_EQ(good.data[64], 3);                                           /* raw size */
-    CHECK_EQ(good.data[68], 3);                                           /* packed size */
-    CHECK_EQ(good.data[80], (uint8_t)~'a');                               /* the first packed byte */
-    CHECK(memcmp(good.data + 72, good.data + 83 + 8, 8) == 0);            /* one chunk: its checksum is the whole's */
+    CHECK_EQ(good.data[64], 3);              /* raw size */
+    CHECK_EQ(good.data[68], 3);              /* packed size */
+    CHECK_EQ(good.data[80], (uint8_t) ~'a'); /* the first packed byte */
+    CHECK(memcmp(good.data + 72, good.data + 83 + 8, 8) ==
+          0); /* one chunk: its checksum is the whole's */
     CHECK(memcmp(good.data + good.nbytes - 8, "ISB end\n", 8) == 0);
     const uint64_t hash = isb__hash64("abc", 3, 0);
     for (int i = 0; i < 8; i++) CHECK_EQ(good.data[72 + i], hash >> (8 * i) & 255);
@@ -114,7 +120,9 @@ static void test_damage(isb__rng *rng) {
         bad = good;
         bad.data[i] ^= (uint8_t)(1 + isb__rng_below(rng, 255));
         const isb_status status = read_file(&bad, again, &nbytes);
-        const isb_status expected = i < 4 ? ISB_ERR_FORMAT : i < 6 ? ISB_ERR_VERSION : ISB_ERR_CORRUPT;
+        const isb_status expected = i < 4   ? ISB_ERR_FORMAT
+                                    : i < 6 ? ISB_ERR_VERSION
+                                            : ISB_ERR_CORRUPT;
         CHECK_EQ(status, expected);
     }
     for (size_t n = 0; n < good.nbytes; n++) { /* every length cut */
@@ -145,7 +153,8 @@ static void test_texts_and_sizes(void) {
     isb__container_writer writer;
     isb__container_header wrong = header;
     wrong.chunk_nbytes = 1023;
-    CHECK_STATUS(isb__container_write_begin(ctx, &wrong, write_memory, &bad, &writer), ISB_ERR_RANGE);
+    CHECK_STATUS(isb__container_write_begin(ctx, &wrong, write_memory, &bad, &writer),
+                 ISB_ERR_RANGE);
     isb__container_writer_free(&writer);
 }
 

@@ -1,4 +1,5 @@
-/* The range coder: what goes in comes out, both sides count the same bits, the length is the ideal one, carries run. */
+/* The range coder: what goes in comes out, both sides count the same bits, the length is the ideal
+ * one, carries run. */
 #include "check.h"
 
 #include <math.h>
@@ -13,8 +14,10 @@ enum { MAX_SYMBOLS = 200000 };
 static uint16_t symbols[MAX_SYMBOLS];
 static uint64_t tells[MAX_SYMBOLS];
 
-/* Codes n symbols and decodes them; returns the length in bytes, and in *ideal the ideal one in bits. */
-static size_t round_trip(const uint32_t *cdf, int n_symbols, int precision, size_t n, double *ideal) {
+/* Codes n symbols and decodes them; returns the length in bytes, and in *ideal the ideal one in
+ * bits. */
+static size_t round_trip(const uint32_t *cdf, int n_symbols, int precision, size_t n,
+                         double *ideal) {
     const size_t bound = isb__range_encoder_bound(n, precision);
     uint8_t *code = malloc(bound);
     CHECK_FATAL(code != NULL);
@@ -50,7 +53,8 @@ static size_t round_trip(const uint32_t *cdf, int n_symbols, int precision, size
 
 static void make_cdf(isb__rng *rng, int n_symbols, int precision, int skew, uint32_t *cdf) {
     uint64_t weights[257];
-    for (int x = 0; x < n_symbols; x++) weights[x] = UINT64_C(1) << isb__rng_below(rng, (uint64_t)skew + 1);
+    for (int x = 0; x < n_symbols; x++)
+        weights[x] = UINT64_C(1) << isb__rng_below(rng, (uint64_t)skew + 1);
     isb__cdf_from_weights(weights, n_symbols, precision, cdf);
 }
 
@@ -70,7 +74,8 @@ static void test_random(isb__rng *rng) {
         make_cdf(rng, n_symbols, precision, turn % 30, cdf);
         const size_t n = (size_t)isb__rng_below(rng, 2000);
         for (size_t i = 0; i < n; i++) {
-            symbols[i] = turn % 2 ? draw(rng, cdf, precision) : (uint16_t)isb__rng_below(rng, (uint64_t)n_symbols);
+            symbols[i] = turn % 2 ? draw(rng, cdf, precision)
+                                  : (uint16_t)isb__rng_below(rng, (uint64_t)n_symbols);
         }
         const size_t nbytes = round_trip(cdf, n_symbols, precision, n, &ideal);
         CHECK(8.0 * (double)nbytes <= ideal + 0.01 * (double)n + 16);
@@ -91,7 +96,8 @@ static void test_ideal_length(isb__rng *rng) {
     }
 }
 
-/* Long runs of 0xFF that a carry turns into zeros, or that none reaches: values close to a border of the first symbol. */
+/* Long runs of 0xFF that a carry turns into zeros, or that none reaches: values close to a border
+ * of the first symbol. */
 static void test_carries(isb__rng *rng) {
     uint32_t cdf[258];
     double ideal;
@@ -99,7 +105,8 @@ static void test_carries(isb__rng *rng) {
     for (size_t b = 0; b < sizeof borders / sizeof *borders; b++) {
         for (int n_run = 0; n_run < 40; n_run++) {
             for (int last = 0; last < 4; last++) {
-                /* Two symbols at precision 8: below the border the last, above it the first, again and again. */
+                /* Two symbols at precision 8: below the border the last, above it the first, again
+                 * and again. */
                 const uint32_t two[3] = {0, borders[b], 256};
                 size_t n = 0;
                 symbols[n++] = 0;

@@ -1,4 +1,5 @@
-/* Window arithmetic: 192-bit integers against strings of bits, and the geometry of cells against its definition. */
+/* Window arithmetic: 192-bit integers against strings of bits, and the geometry of cells against
+ * its definition. */
 #include "check.h"
 
 #include "base/context.h"
@@ -8,7 +9,9 @@
 /* ---- 192-bit integers, naively: one byte a bit, least significant first ---- */
 
 enum { N = 192 };
-typedef struct bits { uint8_t bit[N]; } bits;
+typedef struct bits {
+    uint8_t bit[N];
+} bits;
 
 static bits to_bits(isb__u192 a) {
     bits r;
@@ -53,7 +56,9 @@ static isb__u192 random_u192(isb__rng *rng) {
     isb__u192 a;
     for (int i = 0; i < 3; i++) {
         const uint64_t kind = isb__rng_below(rng, 6);
-        a.w[i] = kind == 0 ? 0 : kind == 1 ? UINT64_MAX : isb__rng_u64(rng) >> isb__rng_below(rng, 64);
+        a.w[i] = kind == 0   ? 0
+                 : kind == 1 ? UINT64_MAX
+                             : isb__rng_u64(rng) >> isb__rng_below(rng, 64);
     }
     return a;
 }
@@ -66,7 +71,8 @@ static void test_arithmetic(isb__rng *rng) {
         const int n = (int)isb__rng_below(rng, N);
         const uint32_t m = (uint32_t)(turn % 3 ? isb__rng_below(rng, 65537) : isb__rng_u64(rng));
         const bits sum = add_bits(&x, &y, 0), difference = add_bits(&x, &y, 1);
-        const bits left = shift_bits(&x, n), right = shift_bits(&x, -n), product = multiply_bits(&x, m);
+        const bits left = shift_bits(&x, n), right = shift_bits(&x, -n),
+                   product = multiply_bits(&x, m);
         int length = N;
         while (length > 0 && !x.bit[length - 1]) --length;
         CHECK(same(isb__u192_add(a, b), &sum));
@@ -84,12 +90,15 @@ static void test_arithmetic(isb__rng *rng) {
 static void random_cdf(isb__rng *rng, int precision, int skew, uint16_t *cdf) {
     uint64_t weights[256];
     uint32_t wide[257];
-    for (int x = 0; x < 256; x++) weights[x] = UINT64_C(1) << isb__rng_below(rng, (uint64_t)skew + 1);
+    for (int x = 0; x < 256; x++)
+        weights[x] = UINT64_C(1) << isb__rng_below(rng, (uint64_t)skew + 1);
     isb__cdf_from_weights(weights, 256, precision, wide);
     for (int x = 0; x < 256; x++) cdf[x] = (uint16_t)wide[x];
 }
 
-typedef struct interval { uint64_t low, high; } interval;
+typedef struct interval {
+    uint64_t low, high;
+} interval;
 
 static interval child_interval(const isb__window *w, const uint16_t *cdf, int precision, int x) {
     const uint64_t low = w->low.w[0], range = w->high.w[0] - low; /* < 2^48, times < 2^16 */
@@ -99,7 +108,9 @@ static interval child_interval(const isb__window *w, const uint16_t *cdf, int pr
     if (x < 255) child.high = (low + (range * cdf[x + 1] >> precision)) | odd;
     return child;
 }
-static int holds(interval i, uint64_t cell) { return i.low <= cell << 32 && (cell + 1) << 32 <= i.high; }
+static int holds(interval i, uint64_t cell) {
+    return i.low <= cell << 32 && (cell + 1) << 32 <= i.high;
+}
 static int holds_a_cell(interval i) { return holds(i, (i.low + UINT32_MAX) >> 32); }
 
 /* Everything that window.h says of one node, by trying all cells and all children. */
@@ -109,7 +120,8 @@ static void check_node(const isb__window *w, const uint16_t *cdf, int precision)
     int n_wrong = 0;
     for (uint64_t cell = (node.low + UINT32_MAX) >> 32; holds(node, cell); cell++) {
         int child = -1;
-        for (int x = 0; x < 256; x++) child = holds(child_interval(w, cdf, precision, x), cell) ? x : child;
+        for (int x = 0; x < 256; x++)
+            child = holds(child_interval(w, cdf, precision, x), cell) ? x : child;
         const isb__u192 wide = {{cell, 0, 0}};
         n_wrong += isb__window_child_of_cell(w, cdf, precision, &wide) != child;
         if (child < 0 && own < 0) own = (int64_t)cell;
@@ -126,7 +138,8 @@ static void check_node(const isb__window *w, const uint16_t *cdf, int precision)
         const bool entered = isb__window_descend(&next, cdf, precision, x);
         n_wrong += entered != holds_a_cell(child);
         n_wrong += child.high - child.low < 65535;
-        n_wrong += entered ? next.low.w[0] != child.low || next.high.w[0] != child.high || next.depth != w->depth + 1
+        n_wrong += entered ? next.low.w[0] != child.low || next.high.w[0] != child.high ||
+                                 next.depth != w->depth + 1
                            : memcmp(&next, w, sizeof next) != 0;
     }
     CHECK_EQ(n_wrong, 0);
@@ -185,7 +198,8 @@ static void test_wide_own_cells(isb__rng *rng) {
                 if (isb__window_own_cell(&w, cdf, 16, &cell)) {
                     CHECK_EQ(isb__window_child_of_cell(&w, cdf, 16, &cell), -1);
                     const isb__u192 begin = isb__u192_shift_left(cell, 32);
-                    CHECK(isb__u192_compare(begin, w.low) >= 0 && isb__u192_compare(begin, w.high) < 0);
+                    CHECK(isb__u192_compare(begin, w.low) >= 0 &&
+                          isb__u192_compare(begin, w.high) < 0);
                     CHECK(isb__u192_length(cell) <= b);
                 } else {
                     CHECK(w.depth != 1);
