@@ -56,25 +56,46 @@ static int report(const tool_session *session, const eval_values *v, const isb_e
     return results_print(out, stdout, session->common->json);
 }
 
+/* `tokens` with --split test means the dataset tokens.test, as prepare wrote it.  *prefix: NULL when the data is text.
+ * Returns 0 or the exit code. */
+static int find_dataset(const tool_session *session, const eval_values *v, char *name, size_t nbytes,
+                        const char **prefix) {
+    static const char *const parts[] = {"", ".train", ".valid", ".test"};
+    const char *data = v->data.items[0];
+    *prefix = NULL;
+    if (v->data.count != 1 || !path_is_dataset(data)) return 0;
+    const int n = snprintf(name, nbytes, "%s%s", data, parts[v->corpus.split]);
+    if (n < (int)nbytes && path_is_file_beside(name, ".json")) {
+        *prefix = name;
+        return 0;
+    }
+    if (v->corpus.split == ISB_SPLIT_ALL) {
+        return error_usage(session->command->name, "%s is divided: add --split train, valid or test",
+                           data);
+    }
+    return error_at(session->command->name, ISB_ERR_NOT_FOUND, "there is no dataset %s", name);
+}
+
 static int run_eval(tool_session *session, void *values) {
     const eval_values *v = values;
     const char *name = session->command->name;
     if (!v->model) return error_usage(name, "--model DIR is missing: which model?");
     if (v->data.count == 0) return error_usage(name, "--data is missing: which text?");
+    char prefix[4096];
     isb_evaluate_options options;
     isb_evaluate_options_init(&options);
-    const int code = corpus_options_from(session, &v->corpus, &options.corpus);
+    int code = corpus_options_from(session, &v->corpus, &options.corpus);
+    if (code == 0) code = find_dataset(session, v, prefix, sizeof prefix, &options.dataset_prefix);
     if (code != 0) return code;
     options.model_dir = v->model;
     options.m1_dir = v->m1;
     options.context_length = (size_t)v->context;
     options.stride = (size_t)v->stride;
     options.tensorboard_dir = v->tensorboard;
-    const bool dataset = v->data.count == 1 && path_is_dataset(v->data.items[0]);
-    if (dataset) options.dataset_prefix = v->data.items[0];
+    const bool text = options.dataset_prefix == NULL;
     isb_evaluate_result result;
-    const isb_status status = isb_evaluate(session->context, dataset ? NULL : v->data.items,
-                                           dataset ? 0 : v->data.count, &options, &result);
+    const isb_status status = isb_evaluate(session->context, text ? v->data.items : NULL,
+                                           text ? v->data.count : 0, &options, &result);
     if (status != ISB_OK) return error_status(session, status);
     return report(session, v, &result);
 }

@@ -31,14 +31,14 @@ bool path_is_file(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
-static bool file_beside(const char *path, const char *suffix) {
+bool path_is_file_beside(const char *path, const char *suffix) {
     char name[4096];
     const int n = snprintf(name, sizeof name, "%s%s", path, suffix);
     return n > 0 && n < (int)sizeof name && path_is_file(name);
 }
 
 bool path_is_dataset(const char *path) {
-    return file_beside(path, ".json") || file_beside(path, ".train.json");
+    return path_is_file_beside(path, ".json") || path_is_file_beside(path, ".train.json");
 }
 
 int refuse_terminal(tool_session *session, const char *out_path, int force) {

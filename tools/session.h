@@ -73,6 +73,8 @@ bool path_is_dataset(const char *path);
 /* Is it a folder, or a file? */
 bool path_is_dir(const char *path);
 bool path_is_file(const char *path);
+/* Is there a file of that name with the suffix? */
+bool path_is_file_beside(const char *path, const char *suffix);
 
 /* Ids, archives and other bytes that would upset a terminal: an error unless `force`.  Returns 0 or
  * the exit code. */
