@@ -14,7 +14,7 @@
 #include "format.h"
 
 static const double PLAIN_EVERY_S = 10;
-enum { BAR_COLUMNS = 24, LINE_NBYTES = 512 };
+enum { BAR_COLUMNS = 24, BAR_COLUMNS_MIN = 6, LINE_NBYTES = 512 };
 
 static double now_s(void) {
     struct timespec now;
@@ -83,6 +83,20 @@ static void describe_amount(const isb_progress *progress, char *text, size_t nby
     }
 }
 
+/* A note is pairs of words, "loss 2.31 bits/byte 3.33": the first ones that fit. */
+static void line_note(line *l, const char *note, int limit) {
+    char text[128];
+    snprintf(text, sizeof text, "  %s", note ? note : "");
+    for (int room = limit - l->columns; (int)strlen(text) > room;) {
+        for (int i = 0; i < 2; ++i) {
+            char *space = strrchr(text + 2, ' ');
+            if (!space) return;
+            *space = '\0';
+        }
+    }
+    if (text[2]) line_add(l, text, limit);
+}
+
 /* Everything after the bar. */
 static void line_numbers(line *l, const isb_progress *progress, int limit) {
     char text[96];
@@ -102,25 +116,27 @@ static void line_numbers(line *l, const isb_progress *progress, int limit) {
         snprintf(text, sizeof text, "  %s left", format_duration(progress->left_s).text);
         line_add(l, text, limit);
     }
-    if (progress->note && *progress->note) {
-        line_add(l, "  ", limit);
-        line_add(l, progress->note, limit);
-    }
+    line_note(l, progress->note, limit);
 }
 
+/* The bar takes what the numbers leave. */
 static void show(progress_display *display, const isb_progress *progress, int limit) {
-    line l = {.nbytes = 0};
-    char head[40];
+    const bool known = progress->total > 0 && !progress->finished;
+    char head[40], percent[16] = "";
+    double share = known ? progress->done / progress->total : 0;
+    share = share < 0 ? 0 : share > 1 ? 1 : share;
     snprintf(head, sizeof head, "%-9s", progress->task);
+    if (known) snprintf(percent, sizeof percent, " %3d%%", (int)(100 * share));
+    const int before = (int)(strlen(head) + strlen(percent));
+    line numbers = {.nbytes = 0}, l = {.nbytes = 0};
+    line_numbers(&numbers, progress, limit - before);
+    const int left = limit - before - numbers.columns;
     line_add(&l, head, limit);
-    if (progress->total > 0 && !progress->finished) {
-        double share = progress->done / progress->total;
-        share = share < 0 ? 0 : share > 1 ? 1 : share;
-        if (display->terminal && limit >= 60) line_bar(&l, display, share, BAR_COLUMNS);
-        snprintf(head, sizeof head, " %3d%%", (int)(100 * share));
-        line_add(&l, head, limit);
+    if (known && display->terminal && left >= BAR_COLUMNS_MIN) {
+        line_bar(&l, display, share, left < BAR_COLUMNS ? left : BAR_COLUMNS);
     }
-    line_numbers(&l, progress, limit);
+    line_add(&l, percent, limit);
+    line_raw(&l, numbers.text);
     progress_clear(display);
     fputs(l.text, stderr);
     if (!display->terminal || progress->finished) fputc('\n', stderr);
@@ -139,7 +155,10 @@ void progress_report(void *user, const isb_progress *progress) {
     }
     if (display->terminal) {
         /* What is over before anyone could read a bar needs none. */
-        if (progress->finished && !display->drawn && progress->elapsed_s < 1) return;
+        if (progress->finished && progress->elapsed_s < 1) {
+            progress_clear(display);
+            return;
+        }
         show(display, progress, format_width(stderr) - 1);
     } else if (progress->finished ? display->said : now - display->last_s >= PLAIN_EVERY_S) {
         show(display, progress, LINE_NBYTES - 1);
