@@ -68,6 +68,14 @@ static void product(void *arg) {
 }
 
 #ifdef ISB_HAVE_DNNL
+/* OpenMP reads its variable when it is loaded, so the number of threads is set by call. */
+static void set_openmp_threads(int n) {
+    void (*set)(int);
+    void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    memcpy(&set, &symbol, sizeof set);
+    if (symbol) set(n);
+}
+
 static void product_dnnl(void *arg) {
     const bench *x = arg;
     const shape s = x->s;
@@ -77,14 +85,6 @@ static void product_dnnl(void *arg) {
                (dnnl_dim_t)s.n);
 }
 #endif
-
-/* OpenMP reads its variable when it is loaded, so the number of threads is set by call. */
-static void set_openmp_threads(int n) {
-    void (*set)(int);
-    void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-    memcpy(&set, &symbol, sizeof set);
-    if (symbol) set(n);
-}
 
 static void print_case(const bench *x, const char *name, bench_time t, double peak, double ref) {
     const double flop = 2.0 * (double)x->s.m * (double)x->s.n * (double)x->s.k, rate = flop / t.median_s;

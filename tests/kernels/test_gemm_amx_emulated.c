@@ -3,6 +3,7 @@
  * The emulation follows the instruction set reference: eight tiles, each with the rows and bytes a row of its
  * configuration; TDPBF16PS adds pairs of products in order of k, taking subnormals as zero. */
 #include <math.h>
+#include <stdatomic.h>
 
 #include "base/cpu.h"
 #include "check.h"

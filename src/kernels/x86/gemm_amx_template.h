@@ -8,7 +8,8 @@
  *        tile 5      2         3
  *
  * The includer defines AMX_TARGET and the instructions AMX_ZERO(t), AMX_LOAD(t, p, stride_nbytes), AMX_STORE(...) and
- * AMX_DPBF16(c, a, b), t a literal; tests put an emulation in their place, so this logic runs on any machine. */
+ * AMX_DPBF16(c, a, b), t a literal; tests put an emulation in their place, so this logic runs on any machine.  It also
+ * includes <stdatomic.h> and <string.h>. */
 
 enum { TILE = 16, MR = 2 * TILE, NR = 2 * TILE, KR = 32, STEP_NBYTES = MR * KR * 2, B_STRIDE = NR * 4 };
 
@@ -79,6 +80,7 @@ AMX_TARGET static void micro(size_t m, size_t n, size_t kb, const void *a, const
     if (accumulate && !direct) {
         memset(buffer, 0, sizeof buffer);
         copy_in(m, n, c, ldc, buffer);
+        atomic_signal_fence(memory_order_seq_cst); /* gcc 12 does not know that a tile load reads memory */
     }
     if (m > TILE) {
         tiles_2x2(kb / KR, a, b, to, ldto, accumulate);
