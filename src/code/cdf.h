@@ -44,7 +44,7 @@ typedef struct isb__cdf_source {
 
 /* The CDF of weights w[0..n-1] (non-negative integers, sum > 0 and < 2^48): each symbol gets
  * 1 + floor(w * (2^P - n) / sum), and what is left over goes to the largest weight (the lowest index among equals).
- * cdf: [n+1].  Integer arithmetic only.  n <= 2^P. */
+ * cdf: [n+1].  Exact on every machine.  n <= 2^P. */
 void isb__cdf_from_weights(const uint64_t *weights, int n, int precision_nbits, uint32_t *cdf);
 
 /* The same CDF at a coarser precision and/or over the first n symbols only, every symbol again at least 1:
