@@ -73,6 +73,22 @@ static isb_status check_identity(isb_context *ctx, const isb_model *model,
         dir, file->identity, hex);
 }
 
+/* Before memory is asked for: a damaged configuration may describe a model of any size. */
+static isb_status check_size(isb_context *ctx, const isb_model_config *config,
+                             const char *weights_path) {
+    isb__map map;
+    ISB_TRY(isb_model_config_check(ctx, config));
+    ISB_TRY(isb__map_open(ctx, weights_path, &map));
+    const size_t nbytes = map.nbytes;
+    isb__map_close(&map);
+    const int64_t n = isb__model_count(config, 1);
+    if ((uint64_t)n <= nbytes / 2) return ISB_OK; /* two bytes each at least */
+    return isb__fail(ctx, ISB_ERR_CORRUPT,
+                     "%s has %zu bytes, too few for the %lld parameters that config.json "
+                     "describes: it is truncated, or of another model",
+                     weights_path, nbytes, (long long)n);
+}
+
 static isb_status load_from(isb_context *ctx, const char *dir, const char *config_path,
                             const char *weights_path, isb_model **model) {
     isb__config_file file;
@@ -80,6 +96,7 @@ static isb_status load_from(isb_context *ctx, const char *dir, const char *confi
     isb_status status = ISB_OK;
     int ours = 0;
     ISB_TRY(isb__config_json_read(ctx, config_path, &file));
+    ISB_TRY(check_size(ctx, &file.config, weights_path));
     ISB_TRY(isb__model_create(ctx, &file.config, &m));
     memcpy(m->tokenizer, file.tokenizer, sizeof m->tokenizer);
     memcpy(m->m1_identity, file.m1_identity, sizeof m->m1_identity);
