@@ -1,5 +1,6 @@
-/* Any bytes as a dataset.  The first byte says how: a description made to fit the rest, so that the index is read past its
- * checksum, or a description from the input.  What opens must be safe to read and to train on. */
+/* Any bytes as a dataset.  The first byte says how: a description made to fit the rest, so that the
+ * index is read past its checksum, or a description from the input.  What opens must be safe to
+ * read and to train on. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,10 +46,13 @@ static void write_description(const uint8_t *idx, size_t nbytes, size_t bin_nbyt
     uint64_t n_documents = 0;
     if (nbytes >= 26) memcpy(&n_documents, idx + 18, 8);
     const int id_nbytes = flags & 2 ? 4 : 2;
-    const int n = snprintf(text, sizeof text, "{\"format\": \"isobit-dataset\", \"version\": 1, \"tokenizer\": \"t\", \"m1_identity\": "
-                           "\"\", \"n_codes\": 256, \"id_nbytes\": %d, \"n_documents\": %" PRIu64 ", \"n_tokens\": %zu, \"n_bytes\": 9, "
-                           "\"bin_xxh3_64\": \"0123456789abcdef\", \"idx_xxh3_64\": \"%016" PRIx64 "\"}", id_nbytes, n_documents,
-                           bin_nbytes / (size_t)id_nbytes, isb__hash64(idx, nbytes, 0));
+    const int n = snprintf(
+        text, sizeof text,
+        "{\"format\": \"isobit-dataset\", \"version\": 1, \"tokenizer\": \"t\", \"m1_identity\": "
+        "\"\", \"n_codes\": 256, \"id_nbytes\": %d, \"n_documents\": %" PRIu64
+        ", \"n_tokens\": %zu, \"n_bytes\": 9, "
+        "\"bin_xxh3_64\": \"0123456789abcdef\", \"idx_xxh3_64\": \"%016" PRIx64 "\"}",
+        id_nbytes, n_documents, bin_nbytes / (size_t)id_nbytes, isb__hash64(idx, nbytes, 0));
     write_file("d.json", text, (size_t)n);
 }
 
@@ -68,7 +72,8 @@ static void read_rows(const isb__dataset *dataset) {
     isb__loader_free(loader);
 }
 
-/* flags, length of .bin (16 bits), .bin, then .idx; or, with bit 0 of flags: length of .idx (16 bits), .idx, then .json. */
+/* flags, length of .bin (16 bits), .bin, then .idx; or, with bit 0 of flags: length of .idx (16
+ * bits), .idx, then .json. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes) {
     if (nbytes < 3) return 0;
     set_up();

@@ -1,4 +1,5 @@
-/* Any bytes as a line of JSON: the scanner stays inside them, and a text that it gives comes back from being written. */
+/* Any bytes as a line of JSON: the scanner stays inside them, and a text that it gives comes back
+ * from being written. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* Corpora: a list of files turned into documents, one at a time.
  *
- *     names -> files (paths.c) -> bytes, unpacked (base/io.h) -> documents (jsonl.c, split.c) -> those on the wanted side
+ *     names -> files (paths.c) -> bytes, unpacked (base/io.h) -> documents (jsonl.c, split.c) ->
+ * those on the wanted side
  *
  * A document is looked at where it lies in the read buffer; nothing is copied. */
 #include <math.h>
@@ -16,12 +17,12 @@ struct isb_corpus {
     isb_context *ctx;
     isb_corpus_options options;
     isb__file_list files;
-    size_t n_opened;           /* files opened so far; the current one is n_opened - 1 */
+    size_t n_opened; /* files opened so far; the current one is n_opened - 1 */
     isb__scan scan;
-    bool is_jsonl, is_fresh;   /* of the current file; nothing was taken from it yet */
-    uint64_t finished_nbytes;  /* of the files before the current one, as they lie on disk */
+    bool is_jsonl, is_fresh;  /* of the current file; nothing was taken from it yet */
+    uint64_t finished_nbytes; /* of the files before the current one, as they lie on disk */
     uint64_t given_nbytes;
-    isb_status status;         /* the first failure stays */
+    isb_status status; /* the first failure stays */
 };
 
 void isb_corpus_options_init(isb_corpus_options *options) {
@@ -35,21 +36,26 @@ void isb_corpus_options_init(isb_corpus_options *options) {
 
 isb_status isb__corpus_options_check(isb_context *ctx, const isb_corpus_options *options) {
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, options, "isb_corpus_options"));
-    const int valid = isb__permille(options->valid_permille), test = isb__permille(options->test_permille);
+    const int valid = isb__permille(options->valid_permille),
+              test = isb__permille(options->test_permille);
     if (valid > 1000 || test > 1000 || valid + test > 1000) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "shares of %d and %d per mille for validation and test exceed 1000", valid, test);
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "shares of %d and %d per mille for validation and test exceed 1000", valid,
+                         test);
     }
     if (options->plain_document_nbytes > SIZE_MAX / 4) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "plain_document_nbytes is too large; use 0 to keep files whole");
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "plain_document_nbytes is too large; use 0 to keep files whole");
     }
     if ((unsigned)options->format > ISB_TEXT_JSONL || (unsigned)options->split > ISB_SPLIT_TEST) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "unknown text format %d or split %d", (int)options->format, (int)options->split);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "unknown text format %d or split %d",
+                         (int)options->format, (int)options->split);
     }
     return ISB_OK;
 }
 
-isb_status isb_corpus_open(isb_context *ctx, const char *const *paths, size_t n_paths, const isb_corpus_options *options,
-                           isb_corpus **corpus_out) {
+isb_status isb_corpus_open(isb_context *ctx, const char *const *paths, size_t n_paths,
+                           const isb_corpus_options *options, isb_corpus **corpus_out) {
     *corpus_out = NULL;
     isb_corpus_options defaults;
     isb_corpus_options_init(&defaults);
@@ -92,12 +98,15 @@ static bool has_jsonl_name(const char *path) {
            strip_suffix(path, &length, ".json-lines");
 }
 
-static const char *current_path(const isb_corpus *corpus) { return corpus->files.paths[corpus->n_opened - 1]; }
+static const char *current_path(const isb_corpus *corpus) {
+    return corpus->files.paths[corpus->n_opened - 1];
+}
 
 static isb_status open_next_file(isb_corpus *corpus) {
     const char *path = corpus->files.paths[corpus->n_opened++];
     const isb_text_format format = corpus->options.format;
-    corpus->is_jsonl = format == ISB_TEXT_JSONL || (format == ISB_TEXT_AUTO && has_jsonl_name(path));
+    corpus->is_jsonl =
+        format == ISB_TEXT_JSONL || (format == ISB_TEXT_AUTO && has_jsonl_name(path));
     corpus->is_fresh = true;
     return isb__scan_open(corpus->ctx, path, true, &corpus->scan);
 }
@@ -128,8 +137,9 @@ static isb_status next_jsonl(isb_corpus *corpus, const uint8_t **text, size_t *n
     isb__json_error error;
     if (isb__json_text(line, line_nbytes, text, nbytes, &error)) return ISB_OK;
     *text = NULL;
-    return isb__fail(corpus->ctx, ISB_ERR_CORRUPT, "%s:%llu: %s (byte %zu of the line)", current_path(corpus),
-                     (unsigned long long)corpus->scan.line_number, error.reason, error.offset + 1);
+    return isb__fail(corpus->ctx, ISB_ERR_CORRUPT, "%s:%llu: %s (byte %zu of the line)",
+                     current_path(corpus), (unsigned long long)corpus->scan.line_number,
+                     error.reason, error.offset + 1);
 }
 
 /* A file without bytes is one empty document. */
@@ -147,7 +157,8 @@ static isb_status next_plain(isb_corpus *corpus, const uint8_t **text, size_t *n
 
 static bool is_wanted(const isb_corpus *corpus, const uint8_t *text, size_t nbytes) {
     const isb_corpus_options *o = &corpus->options;
-    return o->split == ISB_SPLIT_ALL || isb__split_of(text, nbytes, o->valid_permille, o->test_permille) == o->split;
+    return o->split == ISB_SPLIT_ALL ||
+           isb__split_of(text, nbytes, o->valid_permille, o->test_permille) == o->split;
 }
 
 static isb_status next_document(isb_corpus *corpus, const uint8_t **text, size_t *nbytes) {
@@ -158,7 +169,8 @@ static isb_status next_document(isb_corpus *corpus, const uint8_t **text, size_t
             if (corpus->n_opened == corpus->files.count) return ISB_OK;
             ISB_TRY(open_next_file(corpus));
         }
-        ISB_TRY(corpus->is_jsonl ? next_jsonl(corpus, text, nbytes) : next_plain(corpus, text, nbytes));
+        ISB_TRY(corpus->is_jsonl ? next_jsonl(corpus, text, nbytes)
+                                 : next_plain(corpus, text, nbytes));
         if (!*text) {
             close_file(corpus);
         } else if (is_wanted(corpus, *text, *nbytes)) {

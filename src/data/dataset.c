@@ -1,5 +1,6 @@
-/* Reads a dataset.  The .bin is mapped and its ids are widened as they are read; of the .idx, which is checked against
- * the .json and against the size of the .bin, only lengths and running sums are kept. */
+/* Reads a dataset.  The .bin is mapped and its ids are widened as they are read; of the .idx, which
+ * is checked against the .json and against the size of the .bin, only lengths and running sums are
+ * kept. */
 #include "data/dataset.h"
 
 #include <inttypes.h>
@@ -21,25 +22,39 @@ static int32_t load_i32(const uint8_t *p) {
     return value;
 }
 
-static isb_status check_header(isb_context *ctx, const char *path, const isb__map *idx, const isb_dataset_info *info) {
-    if (idx->nbytes < ISB__IDX_HEADER_NBYTES || memcmp(idx->data, ISB__IDX_MAGIC, ISB__IDX_MAGIC_NBYTES) != 0) {
-        return isb__fail(ctx, ISB_ERR_FORMAT, "%s is not an index: it should begin with MMIDIDX and have at least 34 bytes", path);
+static isb_status check_header(isb_context *ctx, const char *path, const isb__map *idx,
+                               const isb_dataset_info *info) {
+    if (idx->nbytes < ISB__IDX_HEADER_NBYTES ||
+        memcmp(idx->data, ISB__IDX_MAGIC, ISB__IDX_MAGIC_NBYTES) != 0) {
+        return isb__fail(
+            ctx, ISB_ERR_FORMAT,
+            "%s is not an index: it should begin with MMIDIDX and have at least 34 bytes", path);
     }
     const uint64_t version = load_u64(idx->data + ISB__IDX_VERSION_AT);
-    if (version != 1) return isb__fail(ctx, ISB_ERR_VERSION, "%s has index version %" PRIu64 ", expected 1", path, version);
-    const int dtype = idx->data[ISB__IDX_DTYPE_AT], expected = info->id_nbytes == 2 ? ISB__DTYPE_UINT16 : ISB__DTYPE_INT32;
+    if (version != 1)
+        return isb__fail(ctx, ISB_ERR_VERSION, "%s has index version %" PRIu64 ", expected 1", path,
+                         version);
+    const int dtype = idx->data[ISB__IDX_DTYPE_AT],
+              expected = info->id_nbytes == 2 ? ISB__DTYPE_UINT16 : ISB__DTYPE_INT32;
     if (dtype != expected) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s has ids of type code %d, its .json says %d (8: uint16, 4: int32)", path, dtype, expected);
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "%s has ids of type code %d, its .json says %d (8: uint16, 4: int32)",
+                         path, dtype, expected);
     }
-    const uint64_t n = load_u64(idx->data + ISB__IDX_SEQUENCES_AT), n_marks = load_u64(idx->data + ISB__IDX_DOCUMENTS_AT);
+    const uint64_t n = load_u64(idx->data + ISB__IDX_SEQUENCES_AT),
+                   n_marks = load_u64(idx->data + ISB__IDX_DOCUMENTS_AT);
     if (n != info->n_documents || n_marks != n + 1) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s has %" PRIu64 " sequences and %" PRIu64 " document marks, its .json says %" PRIu64
-                         " documents", path, n, n_marks, info->n_documents);
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "%s has %" PRIu64 " sequences and %" PRIu64
+                         " document marks, its .json says %" PRIu64 " documents",
+                         path, n, n_marks, info->n_documents);
     }
     const uint64_t fits = (idx->nbytes - ISB__IDX_HEADER_NBYTES) / ISB__IDX_DOCUMENT_NBYTES;
     if (n > fits || idx->nbytes != ISB__IDX_HEADER_NBYTES + 8 + n * ISB__IDX_DOCUMENT_NBYTES) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s has %zu bytes, which is not right for %" PRIu64 " documents: is it cut short?", path,
-                         idx->nbytes, n);
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "%s has %zu bytes, which is not right for %" PRIu64
+                         " documents: is it cut short?",
+                         path, idx->nbytes, n);
     }
     return ISB_OK;
 }
@@ -48,16 +63,20 @@ static isb_status read_documents(isb__dataset *dataset, const char *path, const 
     isb_context *ctx = dataset->ctx;
     const isb_dataset_info *info = &dataset->info;
     const size_t n = (size_t)info->n_documents;
-    const uint8_t *lengths = idx + ISB__IDX_HEADER_NBYTES, *offsets = lengths + 4 * n, *marks = offsets + 8 * n;
+    const uint8_t *lengths = idx + ISB__IDX_HEADER_NBYTES, *offsets = lengths + 4 * n,
+                  *marks = offsets + 8 * n;
     ISB_TRY(isb__alloc_array(ctx, n, sizeof *dataset->lengths, &dataset->lengths));
     ISB_TRY(isb__alloc_array(ctx, n + 1, sizeof *dataset->starts, &dataset->starts));
     uint64_t start = 0;
     for (size_t d = 0; d < n; ++d) {
         const int32_t length = load_i32(lengths + 4 * d);
-        if (length < 0 || load_u64(offsets + 8 * d) != start * (uint64_t)info->id_nbytes || load_u64(marks + 8 * d) != d) {
-            return isb__fail(ctx, ISB_ERR_CORRUPT, "%s: document %zu has length %d, offset %" PRIu64 " and mark %" PRIu64
-                             "; expected offset %" PRIu64 " and mark %zu", path, d, length, load_u64(offsets + 8 * d),
-                             load_u64(marks + 8 * d), start * (uint64_t)info->id_nbytes, d);
+        if (length < 0 || load_u64(offsets + 8 * d) != start * (uint64_t)info->id_nbytes ||
+            load_u64(marks + 8 * d) != d) {
+            return isb__fail(ctx, ISB_ERR_CORRUPT,
+                             "%s: document %zu has length %d, offset %" PRIu64 " and mark %" PRIu64
+                             "; expected offset %" PRIu64 " and mark %zu",
+                             path, d, length, load_u64(offsets + 8 * d), load_u64(marks + 8 * d),
+                             start * (uint64_t)info->id_nbytes, d);
         }
         dataset->lengths[d] = length;
         dataset->starts[d] = start;
@@ -65,7 +84,9 @@ static isb_status read_documents(isb__dataset *dataset, const char *path, const 
     }
     dataset->starts[n] = start;
     if (start != info->n_tokens || load_u64(marks + 8 * n) != n) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "%s counts %" PRIu64 " tokens, its .json says %" PRIu64, path, start, info->n_tokens);
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "%s counts %" PRIu64 " tokens, its .json says %" PRIu64, path, start,
+                         info->n_tokens);
     }
     return ISB_OK;
 }
@@ -75,7 +96,8 @@ static isb_status read_index(isb__dataset *dataset, const char *path, uint64_t c
     ISB_TRY(isb__map_open(dataset->ctx, path, &idx));
     isb_status status = check_header(dataset->ctx, path, &idx, &dataset->info);
     if (status == ISB_OK && isb__hash64(idx.data, idx.nbytes, 0) != checksum) {
-        status = isb__fail(dataset->ctx, ISB_ERR_CORRUPT, "%s has checksum %016" PRIx64 ", its .json says %016" PRIx64, path,
+        status = isb__fail(dataset->ctx, ISB_ERR_CORRUPT,
+                           "%s has checksum %016" PRIx64 ", its .json says %016" PRIx64, path,
                            isb__hash64(idx.data, idx.nbytes, 0), checksum);
     }
     if (status == ISB_OK) status = read_documents(dataset, path, idx.data);
@@ -88,8 +110,10 @@ static isb_status map_ids(isb__dataset *dataset, const char *path) {
     ISB_TRY(isb__map_open(dataset->ctx, path, &dataset->bin));
     const size_t found = dataset->bin.nbytes, id_nbytes = (size_t)info->id_nbytes;
     if (found % id_nbytes == 0 && found / id_nbytes == info->n_tokens) return ISB_OK;
-    return isb__fail(dataset->ctx, ISB_ERR_CORRUPT, "%s has %zu bytes, expected %" PRIu64 " tokens of %zu bytes: it is %s", path, found,
-                     info->n_tokens, id_nbytes, found / id_nbytes < info->n_tokens ? "cut short" : "not of this dataset");
+    return isb__fail(dataset->ctx, ISB_ERR_CORRUPT,
+                     "%s has %zu bytes, expected %" PRIu64 " tokens of %zu bytes: it is %s", path,
+                     found, info->n_tokens, id_nbytes,
+                     found / id_nbytes < info->n_tokens ? "cut short" : "not of this dataset");
 }
 
 /* The three steps in order; each needs a path that lives as long as the step. */
@@ -139,7 +163,8 @@ void isb__dataset_close(isb__dataset *dataset) {
 }
 
 static uint32_t id_at(const isb__dataset *dataset, uint64_t index) {
-    if (dataset->info.id_nbytes == 2) return ((const uint16_t *)(const void *)dataset->bin.data)[index];
+    if (dataset->info.id_nbytes == 2)
+        return ((const uint16_t *)(const void *)dataset->bin.data)[index];
     return ((const uint32_t *)(const void *)dataset->bin.data)[index];
 }
 
@@ -147,12 +172,15 @@ isb_status isb__dataset_verify(const isb__dataset *dataset) {
     const isb_dataset_info *info = &dataset->info;
     const uint64_t checksum = isb__hash64(dataset->bin.data, dataset->bin.nbytes, 0);
     if (checksum != dataset->bin_checksum) {
-        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT, "%s.bin has checksum %016" PRIx64 ", its .json says %016" PRIx64
-                         "; prepare the data again", dataset->prefix, checksum, dataset->bin_checksum);
+        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT,
+                         "%s.bin has checksum %016" PRIx64 ", its .json says %016" PRIx64
+                         "; prepare the data again",
+                         dataset->prefix, checksum, dataset->bin_checksum);
     }
     for (uint64_t i = 0; i < info->n_tokens; ++i) {
         if (id_at(dataset, i) < (uint64_t)info->n_codes) continue;
-        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT, "%s.bin has id %" PRIu32 " at token %" PRIu64 ", ids go to %" PRId64,
+        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT,
+                         "%s.bin has id %" PRIu32 " at token %" PRIu64 ", ids go to %" PRId64,
                          dataset->prefix, id_at(dataset, i), i, info->n_codes - 1);
     }
     return ISB_OK;
@@ -166,7 +194,8 @@ void isb__dataset_read(const isb__dataset *dataset, uint64_t from, size_t count,
     }
 }
 
-isb_status isb_dataset_get_info(isb_context *ctx, const char *prefix, int full, isb_dataset_info *info) {
+isb_status isb_dataset_get_info(isb_context *ctx, const char *prefix, int full,
+                                isb_dataset_info *info) {
     *info = (isb_dataset_info){0};
     isb__dataset *dataset = NULL;
     ISB_TRY(isb__dataset_open(ctx, prefix, &dataset));

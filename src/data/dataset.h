@@ -1,11 +1,11 @@
 /* Token datasets: Megatron's indexed format, memory-mapped.  docs/formats.md has every byte.
  *
  *   PREFIX.bin   ids of all documents, one after another, little-endian uint16 or int32
- *   PREFIX.idx   "MMIDIDX\0\0", version 1, dtype, counts, sequence lengths (int32), byte offsets (int64), document index (int64)
- *   PREFIX.json  ours: tokenizer, M1 identity, counts of documents, tokens and bytes, checksums of .bin and .idx
+ *   PREFIX.idx   how many, how long, and where each document is
+ *   PREFIX.json  ours: tokenizer, M1 identity, counts, checksums of the other two
  *
- * A dataset holds codes only: the document boundary (id n_codes) is put between documents when rows are read, so 65,536
- * codes fit uint16. */
+ * A dataset holds codes only: the document boundary (id n_codes) is put between documents when rows
+ * are read, so 65,536 codes fit uint16. */
 #ifndef ISB_DATA_DATASET_H
 #define ISB_DATA_DATASET_H
 
@@ -15,14 +15,16 @@
 #include "base/io.h"
 
 typedef struct isb__dataset_writer isb__dataset_writer;
-/* n_codes decides the id type: <= 65536: uint16, else int32.  tokenizer, m1_identity: the canonical text and 32 digits or "".
- * Errors: RANGE (n_codes), those of files. */
-isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer, const char *m1_identity,
-                                    int64_t n_codes, isb__dataset_writer **writer);
+/* n_codes decides the id type: <= 65536: uint16, else int32.  tokenizer, m1_identity: the canonical
+ * text and 32 digits or "". Errors: RANGE (n_codes), those of files. */
+isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer,
+                                    const char *m1_identity, int64_t n_codes,
+                                    isb__dataset_writer **writer);
 /* Errors: RANGE (an id >= n_codes; 2^31 tokens in one document), NO_SPACE, NO_MEMORY. */
-isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count, uint64_t document_nbytes);
-/* Commits the three files, .json last; frees the writer.  On failure none of the three is left; neither is an older dataset of
- * this name if files were already being renamed. */
+isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+                                   uint64_t document_nbytes);
+/* Commits the three files, .json last; frees the writer.  On failure none of the three is left;
+ * neither is an older dataset of this name if files were already being renamed. */
 isb_status isb__dataset_writer_commit(isb__dataset_writer *writer);
 void isb__dataset_writer_abort(isb__dataset_writer *writer);
 /* Removes the three files, as far as they are there. */
@@ -32,49 +34,56 @@ typedef struct isb__dataset {
     isb_context *ctx;
     isb_dataset_info info;
     isb__map bin;
-    int32_t *lengths;              /* [n_documents] tokens; owned, since those in the .idx are not aligned */
-    uint64_t *starts;              /* [n_documents + 1] first id's index; owned */
-    uint64_t bin_checksum;         /* what the .json says */
+    int32_t *lengths; /* [n_documents] tokens; owned, since those in the .idx are not aligned */
+    uint64_t *starts; /* [n_documents + 1] first id's index; owned */
+    uint64_t bin_checksum; /* what the .json says */
     char *prefix;
 } isb__dataset;
 /* Checks everything but the ids themselves: the .json, the whole .idx, the size of the .bin.
- * Errors: NOT_FOUND (no .json: not a dataset, or one that was never finished), FORMAT, VERSION, CORRUPT, each naming the
- * file, what was expected and what was found. */
+ * Errors: NOT_FOUND (no .json: not a dataset, or one that was never finished), FORMAT, VERSION,
+ * CORRUPT, each naming the file, what was expected and what was found. */
 isb_status isb__dataset_open(isb_context *ctx, const char *prefix, isb__dataset **dataset);
 void isb__dataset_close(isb__dataset *dataset);
 /* Reads all ids: checksum and range.  Errors: CORRUPT. */
 isb_status isb__dataset_verify(const isb__dataset *dataset);
-/* ids [from, from+count) of the concatenation, widened.  An id that is no code (a damaged .bin, which _verify() finds) is
- * given as 0, so that no table is overrun. */
+/* ids [from, from+count) of the concatenation, widened.  An id that is no code (a damaged .bin,
+ * which _verify() finds) is given as 0, so that no table is overrun. */
 void isb__dataset_read(const isb__dataset *dataset, uint64_t from, size_t count, int32_t *ids);
 
 /* ---- training rows ----
- * The stream is a ring: boundary, document, boundary, document, ..., and round to the first boundary (documents in stored
- * order), L = n_tokens + n_documents ids long.  Row r of an epoch reads the T+1 consecutive ids from ring position
- * r*T + shift: inputs = ids[0..T-1], targets = ids[1..T].  There are ceil(L / T) rows; the last is short unless T divides
- * L, and is padded with boundary inputs and targets of -1.  So every id is a target exactly once an epoch.
- * The order of rows is isb__permute() keyed by (seed, epoch); shift is drawn per epoch.  All is a pure function of (seed,
- * position): nothing but the position needs to be saved.
- * starts: attention begins at the last boundary at or before t (documents do not see each other) when isolate_documents,
- * else at 0. */
+ * The stream is a ring: boundary, document, boundary, document, ..., and round to the first
+ * boundary (documents in stored order), L = n_tokens + n_documents ids long.  Row r of an epoch
+ * reads the T+1 consecutive ids from ring position r*T + shift: inputs = ids[0..T-1], targets =
+ * ids[1..T].  There are ceil(L / T) rows; the last is short unless T divides L, and is padded with
+ * boundary inputs and targets of -1.  So every id is a target exactly once an epoch.  The order of
+ * rows is isb__permute() keyed by (seed, epoch); shift is drawn per epoch.  All is a pure function
+ * of (seed, position): nothing but the position needs to be saved. starts: attention begins at the
+ * last boundary at or before t (documents do not see each other) when isolate_documents, else at 0.
+ */
 typedef struct isb__loader_options {
     size_t B, T;
     uint64_t seed;
     int isolate_documents;
-    /* M1 for windows: a share `cut_share` of the rows is cut at random places.  At a cut the input is replaced by a boundary,
-     * as if a window had just begun: its target is the byte itself, and attention starts afresh.  The replaced id was the
-     * previous position's target already, and nothing after the cut could see it, so no id is lost and no target changes.
-     * There is no cut where the target is a boundary: a window never begins only to find that the text is over.  Piece
-     * lengths are geometric with a mean drawn per row, log-uniform in [cut_min, T].  cut_share 0: off.  cut_min 0: 1. */
+    /* M1 for windows: a share `cut_share` of the rows is cut at random places.  At a cut the input
+     * is replaced by a boundary, as if a window had just begun: its target is the byte itself, and
+     * attention starts afresh.  The replaced id was the previous position's target already, and
+     * nothing after the cut could see it, so no id is lost and no target changes.  There is no cut
+     * where the target is a boundary: a window never begins only to find that the text is over.
+     * Piece lengths are geometric with a mean drawn per row, log-uniform in [cut_min, T]. cut_share
+     * 0: off.  cut_min 0: 1. */
     double cut_share;
     size_t cut_min;
 } isb__loader_options;
 typedef struct isb__loader isb__loader;
-/* dataset: borrowed, must outlive.  Errors: EMPTY (no tokens at all), RANGE (B, T, cut_share, cut_min). */
-isb_status isb__loader_create(isb_context *ctx, const isb__dataset *dataset, const isb__loader_options *options, isb__loader **loader);
+/* dataset: borrowed, must outlive.  Errors: EMPTY (no tokens at all), RANGE (B, T, cut_share,
+ * cut_min). */
+isb_status isb__loader_create(isb_context *ctx, const isb__dataset *dataset,
+                              const isb__loader_options *options, isb__loader **loader);
 void isb__loader_free(isb__loader *loader);
 uint64_t isb__loader_rows_per_epoch(const isb__loader *loader);
-/* Fills batch number `position` (rows B*position .. of the endless sequence of epochs); arrays [B, T]. */
-void isb__loader_fill(const isb__loader *loader, uint64_t position, int32_t *inputs, int32_t *targets, int32_t *starts);
+/* Fills batch number `position` (rows B*position .. of the endless sequence of epochs); arrays [B,
+ * T]. */
+void isb__loader_fill(const isb__loader *loader, uint64_t position, int32_t *inputs,
+                      int32_t *targets, int32_t *starts);
 
 #endif

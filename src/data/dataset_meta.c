@@ -13,14 +13,16 @@
 enum { VERSION = 1, LIMIT_NBYTES = 1 << 20 };
 static const char FORMAT[] = "isobit-dataset";
 
-isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *suffix, char **path) {
+isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *suffix,
+                             char **path) {
     const size_t capacity = strlen(prefix) + strlen(suffix) + 1;
     ISB_TRY(isb__alloc(ctx, capacity, path));
     snprintf(*path, capacity, "%s%s", prefix, suffix);
     return ISB_OK;
 }
 
-/* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been opened. */
+/* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been
+ * opened. */
 void isb__dataset_remove(const char *prefix) {
     static const char *const suffixes[] = {".json", ".idx", ".bin"};
     char path[PATH_MAX];
@@ -30,20 +32,31 @@ void isb__dataset_remove(const char *prefix) {
     }
 }
 
-static void format_checksum(uint64_t checksum, char hex[17]) { snprintf(hex, 17, "%016" PRIx64, checksum); }
+static void format_checksum(uint64_t checksum, char hex[17]) {
+    snprintf(hex, 17, "%016" PRIx64, checksum);
+}
 
-isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer, const isb__dataset_meta *meta) {
+isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer,
+                                   const isb__dataset_meta *meta) {
     const isb_dataset_info *info = &meta->info;
     char bin_hex[17], idx_hex[17];
     format_checksum(meta->bin_checksum, bin_hex);
     format_checksum(meta->idx_checksum, idx_hex);
-    json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:s, s:s}",
-                             "format", FORMAT, "version", VERSION,
-                             "tokenizer", info->tokenizer, "m1_identity", info->m1_identity,
-                             "n_codes", (json_int_t)info->n_codes, "id_nbytes", info->id_nbytes,
-                             "n_documents", (json_int_t)info->n_documents, "n_tokens", (json_int_t)info->n_tokens,
-                             "n_bytes", (json_int_t)info->n_bytes,
-                             "bin_xxh3_64", bin_hex, "idx_xxh3_64", idx_hex);
+    /* clang-format off */
+    json_t *root = json_pack(
+        "{s:s, s:i, s:s, s:s, s:I, s:i, s:I, s:I, s:I, s:s, s:s}",
+        "format", FORMAT,
+        "version", VERSION,
+        "tokenizer", info->tokenizer,
+        "m1_identity", info->m1_identity,
+        "n_codes", (json_int_t)info->n_codes,
+        "id_nbytes", info->id_nbytes,
+        "n_documents", (json_int_t)info->n_documents,
+        "n_tokens", (json_int_t)info->n_tokens,
+        "n_bytes", (json_int_t)info->n_bytes,
+        "bin_xxh3_64", bin_hex,
+        "idx_xxh3_64", idx_hex);
+    /* clang-format on */
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for a dataset's description");
@@ -59,11 +72,13 @@ typedef struct meta_reader {
     json_t *root;
 } meta_reader;
 
-static isb_status get_number(const meta_reader *r, const char *key, uint64_t limit, uint64_t *number) {
+static isb_status get_number(const meta_reader *r, const char *key, uint64_t limit,
+                             uint64_t *number) {
     const json_t *value = json_object_get(r->root, key);
     const json_int_t found = json_integer_value(value);
     if (!json_is_integer(value) || found < 0 || (uint64_t)found > limit) {
-        return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s: \"%s\" should be an integer from 0 to %" PRIu64, r->path, key, limit);
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                         "%s: \"%s\" should be an integer from 0 to %" PRIu64, r->path, key, limit);
     }
     *number = (uint64_t)found;
     return ISB_OK;
@@ -72,7 +87,9 @@ static isb_status get_number(const meta_reader *r, const char *key, uint64_t lim
 static isb_status get_text(const meta_reader *r, const char *key, char *text, size_t capacity) {
     const json_t *value = json_object_get(r->root, key);
     if (!json_is_string(value) || json_string_length(value) >= capacity) {
-        return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s: \"%s\" should be a string of at most %zu bytes", r->path, key, capacity - 1);
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                         "%s: \"%s\" should be a string of at most %zu bytes", r->path, key,
+                         capacity - 1);
     }
     memcpy(text, json_string_value(value), json_string_length(value) + 1);
     return ISB_OK;
@@ -82,7 +99,9 @@ static isb_status get_checksum(const meta_reader *r, const char *key, uint64_t *
     char hex[17];
     ISB_TRY(get_text(r, key, hex, sizeof hex));
     if (strlen(hex) != 16 || strspn(hex, "0123456789abcdef") != 16) {
-        return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s: \"%s\" should be 16 hexadecimal digits, found \"%s\"", r->path, key, hex);
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                         "%s: \"%s\" should be 16 hexadecimal digits, found \"%s\"", r->path, key,
+                         hex);
     }
     *checksum = strtoull(hex, NULL, 16);
     return ISB_OK;
@@ -91,12 +110,16 @@ static isb_status get_checksum(const meta_reader *r, const char *key, uint64_t *
 static isb_status check_format(const meta_reader *r) {
     const char *format = json_string_value(json_object_get(r->root, "format"));
     if (!format || strcmp(format, FORMAT) != 0) {
-        return isb__fail(r->ctx, ISB_ERR_FORMAT, "%s does not describe a dataset: \"format\" should be \"%s\"", r->path, FORMAT);
+        return isb__fail(r->ctx, ISB_ERR_FORMAT,
+                         "%s does not describe a dataset: \"format\" should be \"%s\"", r->path,
+                         FORMAT);
     }
     uint64_t version;
     ISB_TRY(get_number(r, "version", INT32_MAX, &version));
     if (version == VERSION) return ISB_OK;
-    return isb__fail(r->ctx, ISB_ERR_VERSION, "%s has version %" PRIu64 ", this isobit reads version %d; prepare the data again",
+    return isb__fail(r->ctx, ISB_ERR_VERSION,
+                     "%s has version %" PRIu64
+                     ", this isobit reads version %d; prepare the data again",
                      r->path, version, VERSION);
 }
 
@@ -116,19 +139,24 @@ static isb_status get_all(const meta_reader *r, isb__dataset_meta *meta) {
     info->n_codes = (int64_t)n_codes;
     info->id_nbytes = (int)id_nbytes;
     if ((id_nbytes != 2 && id_nbytes != 4) || n_codes == 0) {
-        return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s: ids of %d bytes with %" PRIu64 " codes; ids have 2 or 4 bytes", r->path,
-                         info->id_nbytes, n_codes);
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                         "%s: ids of %d bytes with %" PRIu64 " codes; ids have 2 or 4 bytes",
+                         r->path, info->id_nbytes, n_codes);
     }
     if (id_nbytes == 2 && n_codes > 65536) {
-        return isb__fail(r->ctx, ISB_ERR_RANGE, "%s: %" PRIu64 " codes do not fit ids of 2 bytes (at most 65536)", r->path, n_codes);
+        return isb__fail(r->ctx, ISB_ERR_RANGE,
+                         "%s: %" PRIu64 " codes do not fit ids of 2 bytes (at most 65536)", r->path,
+                         n_codes);
     }
     return ISB_OK;
 }
 
-static isb_status parse(meta_reader *r, const uint8_t *text, size_t nbytes, isb__dataset_meta *meta) {
+static isb_status parse(meta_reader *r, const uint8_t *text, size_t nbytes,
+                        isb__dataset_meta *meta) {
     json_error_t error;
     r->root = json_loadb((const char *)text, nbytes, JSON_REJECT_DUPLICATES, &error);
-    if (!r->root) return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s:%d: %s", r->path, error.line, error.text);
+    if (!r->root)
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT, "%s:%d: %s", r->path, error.line, error.text);
     const isb_status status = get_all(r, meta);
     json_decref(r->root);
     return status;
@@ -141,7 +169,9 @@ isb_status isb__dataset_meta_read(isb_context *ctx, const char *path, isb__datas
     size_t nbytes = 0;
     if (access(path, F_OK) != 0 && errno == ENOENT) {
         return isb__fail(ctx, ISB_ERR_NOT_FOUND,
-                         "%s is missing: the name (without .bin, .idx or .json) is wrong, or the dataset was never finished", path);
+                         "%s is missing: the name (without .bin, .idx or .json) is wrong, or the "
+                         "dataset was never finished",
+                         path);
     }
     ISB_TRY(isb__file_read(ctx, path, LIMIT_NBYTES, &text, &nbytes));
     const isb_status status = parse(&r, text, nbytes, meta);

@@ -8,7 +8,7 @@
  *
  *     0  magic, 9 bytes     17  dtype, uint8        26  number of documents + 1, uint64
  *     9  version, uint64    18  number of sequences (= documents), uint64
- *    34  lengths int32 [n] | byte offsets into .bin int64 [n] | first sequence of each document int64 [n + 1] */
+ *    34  lengths int32 [n] | offsets in .bin int64 [n] | first sequences int64 [n + 1] */
 enum {
     ISB__IDX_MAGIC_NBYTES = 9,
     ISB__IDX_VERSION_AT = 9,
@@ -22,7 +22,8 @@ enum {
 };
 #define ISB__IDX_MAGIC "MMIDIDX\0" /* and the NUL of the literal: 9 bytes */
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "dataset files are mapped as they are: little-endian only");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "dataset files are mapped as they are: little-endian only");
 
 typedef struct isb__dataset_meta {
     isb_dataset_info info;
@@ -31,7 +32,8 @@ typedef struct isb__dataset_meta {
 
 /* prefix + suffix (".bin"); returns owned. */
 isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *suffix, char **path);
-isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer, const isb__dataset_meta *meta);
+isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer,
+                                   const isb__dataset_meta *meta);
 isb_status isb__dataset_meta_read(isb_context *ctx, const char *path, isb__dataset_meta *meta);
 
 #endif

@@ -1,7 +1,9 @@
-/* Writes a dataset.  The ids stream into .bin; of each document only its length is kept (4 bytes), from which .idx is
- * made at the end.  The three files get their names last and in an order that is safe at every moment:
+/* Writes a dataset.  The ids stream into .bin; of each document only its length is kept (4 bytes),
+ * from which .idx is made at the end.  The three files get their names last and in an order that is
+ * safe at every moment:
  *
- *     all bytes of all three in temporary files   remove an old .json   rename .bin   rename .idx   rename .json
+ *     1. all bytes of all three in temporary files    3. rename .bin, then .idx
+ *     2. remove an old .json                          4. rename .json
  *
  * A reader needs the .json, so it sees the old dataset, none, or the new one. */
 #include <inttypes.h>
@@ -25,15 +27,17 @@ struct isb__dataset_writer {
     isb_context *ctx;
     isb__dataset_meta meta;
     output bin, idx, json;
-    int32_t *lengths;      /* [n_documents] */
+    int32_t *lengths; /* [n_documents] */
     size_t lengths_capacity;
-    isb_status status;     /* the first failure: such a dataset is never committed */
+    isb_status status; /* the first failure: such a dataset is never committed */
 };
 
-static isb_status output_open(isb_context *ctx, const char *prefix, const char *suffix, output *out) {
+static isb_status output_open(isb_context *ctx, const char *prefix, const char *suffix,
+                              output *out) {
     ISB_TRY(isb__dataset_path(ctx, prefix, suffix, &out->path));
     out->hasher = isb__hasher_create();
-    if (!out->hasher) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for the checksum of %s", out->path);
+    if (!out->hasher)
+        return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for the checksum of %s", out->path);
     return isb__writer_open(ctx, out->path, &out->writer);
 }
 
@@ -75,31 +79,39 @@ void isb__dataset_writer_abort(isb__dataset_writer *writer) {
     if (writer) writer_free(writer, false);
 }
 
-static isb_status set_text(isb_context *ctx, char *field, size_t capacity, const char *text, const char *name) {
+static isb_status set_text(isb_context *ctx, char *field, size_t capacity, const char *text,
+                           const char *name) {
     const size_t length = strlen(text);
-    if (length >= capacity) return isb__fail(ctx, ISB_ERR_RANGE, "the %s has %zu bytes, at most %zu fit", name, length, capacity - 1);
+    if (length >= capacity)
+        return isb__fail(ctx, ISB_ERR_RANGE, "the %s has %zu bytes, at most %zu fit", name, length,
+                         capacity - 1);
     memcpy(field, text, length + 1);
     return ISB_OK;
 }
 
-static isb_status writer_setup(isb__dataset_writer *writer, const char *prefix, const char *tokenizer, const char *m1_identity,
-                               int64_t n_codes) {
+static isb_status writer_setup(isb__dataset_writer *writer, const char *prefix,
+                               const char *tokenizer, const char *m1_identity, int64_t n_codes) {
     isb_context *ctx = writer->ctx;
     isb_dataset_info *info = &writer->meta.info;
     if (n_codes < 1 || n_codes > INT32_MAX) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "a tokenizer with %" PRId64 " codes does not fit ids of 4 bytes (1 to 2147483647)", n_codes);
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "a tokenizer with %" PRId64
+                         " codes does not fit ids of 4 bytes (1 to 2147483647)",
+                         n_codes);
     }
     info->n_codes = n_codes;
     info->id_nbytes = n_codes <= 65536 ? 2 : 4;
     ISB_TRY(set_text(ctx, info->tokenizer, sizeof info->tokenizer, tokenizer, "tokenizer's text"));
-    ISB_TRY(set_text(ctx, info->m1_identity, sizeof info->m1_identity, m1_identity, "M1's identity"));
+    ISB_TRY(
+        set_text(ctx, info->m1_identity, sizeof info->m1_identity, m1_identity, "M1's identity"));
     ISB_TRY(output_open(ctx, prefix, ".bin", &writer->bin));
     ISB_TRY(output_open(ctx, prefix, ".idx", &writer->idx));
     return output_open(ctx, prefix, ".json", &writer->json);
 }
 
-isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer, const char *m1_identity,
-                                    int64_t n_codes, isb__dataset_writer **writer_out) {
+isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer,
+                                    const char *m1_identity, int64_t n_codes,
+                                    isb__dataset_writer **writer_out) {
     *writer_out = NULL;
     isb__dataset_writer *writer = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *writer, &writer));
@@ -129,33 +141,41 @@ static isb_status check_ids(const isb__dataset_writer *writer, const uint16_t *i
     const isb_dataset_info *info = &writer->meta.info;
     for (size_t i = 0; i < count; ++i) {
         if (ids[i] < info->n_codes) continue;
-        return isb__fail(writer->ctx, ISB_ERR_RANGE, "id %u at token %zu of document %" PRIu64 " for %s: \"%s\" has ids 0 .. %" PRId64,
-                         ids[i], i, info->n_documents, writer->bin.path, info->tokenizer, info->n_codes - 1);
+        return isb__fail(
+            writer->ctx, ISB_ERR_RANGE,
+            "id %u at token %zu of document %" PRIu64 " for %s: \"%s\" has ids 0 .. %" PRId64,
+            ids[i], i, info->n_documents, writer->bin.path, info->tokenizer, info->n_codes - 1);
     }
     return ISB_OK;
 }
 
-static isb_status add(isb__dataset_writer *writer, const uint16_t *ids, size_t count, uint64_t document_nbytes) {
+static isb_status add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+                      uint64_t document_nbytes) {
     isb_dataset_info *info = &writer->meta.info;
     if (count > INT32_MAX) {
-        return isb__fail(writer->ctx, ISB_ERR_RANGE, "a document of %zu tokens; the index holds at most 2147483647", count);
+        return isb__fail(writer->ctx, ISB_ERR_RANGE,
+                         "a document of %zu tokens; the index holds at most 2147483647", count);
     }
     ISB_TRY(check_ids(writer, ids, count));
-    ISB_TRY(isb__grow_array(writer->ctx, (size_t)info->n_documents + 1, sizeof *writer->lengths, &writer->lengths_capacity,
-                            &writer->lengths));
-    ISB_TRY(info->id_nbytes == 2 ? output_write(&writer->bin, ids, count * sizeof *ids) : write_wide(&writer->bin, ids, count));
+    ISB_TRY(isb__grow_array(writer->ctx, (size_t)info->n_documents + 1, sizeof *writer->lengths,
+                            &writer->lengths_capacity, &writer->lengths));
+    ISB_TRY(info->id_nbytes == 2 ? output_write(&writer->bin, ids, count * sizeof *ids)
+                                 : write_wide(&writer->bin, ids, count));
     writer->lengths[info->n_documents++] = (int32_t)count;
     info->n_tokens += count;
     info->n_bytes += document_nbytes;
     return ISB_OK;
 }
 
-isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count, uint64_t document_nbytes) {
+isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+                                   uint64_t document_nbytes) {
     if (writer->status == ISB_OK) writer->status = add(writer, ids, count, document_nbytes);
     return writer->status;
 }
 
-static isb_status write_u64(output *out, uint64_t value) { return output_write(out, &value, sizeof value); }
+static isb_status write_u64(output *out, uint64_t value) {
+    return output_write(out, &value, sizeof value);
+}
 
 static isb_status write_index(isb__dataset_writer *writer) {
     const isb_dataset_info *info = &writer->meta.info;

@@ -1,4 +1,5 @@
-/* isb_decode_file(): a file of ids to text.  Documents are collected into batches and decoded together. */
+/* isb_decode_file(): a file of ids to text.  Documents are collected into batches and decoded
+ * together. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -15,9 +16,9 @@ typedef struct decoder {
     isb__scan scan;
     isb__writer *writer;
     const char *in_path;
-    uint16_t *ids;                             /* documents of the batch, one after another */
+    uint16_t *ids; /* documents of the batch, one after another */
     size_t n_ids, ids_capacity, n_documents;
-    size_t ends[BATCH_NDOCUMENTS];             /* in ids */
+    size_t ends[BATCH_NDOCUMENTS]; /* in ids */
     isb__ids_view views[BATCH_NDOCUMENTS];
     isb__decoded decoded[BATCH_NDOCUMENTS];
     isb__progress_state progress;
@@ -40,9 +41,11 @@ static isb_status write_jsonl(isb__writer *writer, const uint8_t *bytes, size_t 
 
 static isb_status deliver(decoder *d, const isb__decoded *decoded, size_t n_ids) {
     if (decoded->status != ISB_OK) {
-        return isb__fail(d->ctx, decoded->status, "%s: document %" PRIu64 " (%zu ids) does not decode after %zu bytes of text; was it "
-                         "made by \"%s\" with this M1?", d->in_path, d->result.n_documents + 1, n_ids, decoded->nbytes,
-                         d->tokenizer->spec);
+        return isb__fail(
+            d->ctx, decoded->status,
+            "%s: document %" PRIu64 " (%zu ids) does not decode after %zu bytes of text; was it "
+            "made by \"%s\" with this M1?",
+            d->in_path, d->result.n_documents + 1, n_ids, decoded->nbytes, d->tokenizer->spec);
     }
     if (d->options->jsonl_out) {
         ISB_TRY(write_jsonl(d->writer, decoded->bytes, decoded->nbytes));
@@ -67,15 +70,18 @@ static isb_status flush(decoder *d) {
         d->views[i] = (isb__ids_view){d->ids + from, d->ends[i] - from};
     }
     if (d->n_documents == 0) return ISB_OK;
-    ISB_TRY(isb__codec_decode(d->tokenizer->codec, d->n_documents, d->views, 0, d->decoded, report, d));
-    for (size_t i = 0; i < d->n_documents; ++i) ISB_TRY(deliver(d, &d->decoded[i], d->views[i].count));
+    ISB_TRY(
+        isb__codec_decode(d->tokenizer->codec, d->n_documents, d->views, 0, d->decoded, report, d));
+    for (size_t i = 0; i < d->n_documents; ++i)
+        ISB_TRY(deliver(d, &d->decoded[i], d->views[i].count));
     d->n_ids = d->n_documents = 0;
     return ISB_OK;
 }
 
 static isb_status end_document(decoder *d) {
     ISB_TRY(isb__check_cancel(d->ctx));
-    ISB_TRY(isb__grow_array(d->ctx, d->n_ids + 1, sizeof *d->ids, &d->ids_capacity, &d->ids)); /* never NULL */
+    ISB_TRY(isb__grow_array(d->ctx, d->n_ids + 1, sizeof *d->ids, &d->ids_capacity,
+                            &d->ids)); /* never NULL */
     d->ends[d->n_documents++] = d->n_ids;
     return d->n_documents == BATCH_NDOCUMENTS || d->n_ids >= BATCH_NIDS ? flush(d) : ISB_OK;
 }
@@ -83,8 +89,10 @@ static isb_status end_document(decoder *d) {
 /* `unit` and `position` name the id's place: ("byte", 12) or ("line", 3). */
 static isb_status add_id(decoder *d, uint32_t id, const char *unit, uint64_t position) {
     if (id >= d->tokenizer->n_codes) {
-        return isb__fail(d->ctx, ISB_ERR_UNDECODABLE, "%s, %s %" PRIu64 ": id %" PRIu32 " is out of range: \"%s\" has ids 0 .. %" PRId64,
-                         d->in_path, unit, position, id, d->tokenizer->spec, d->tokenizer->n_codes - 1);
+        return isb__fail(
+            d->ctx, ISB_ERR_UNDECODABLE,
+            "%s, %s %" PRIu64 ": id %" PRIu32 " is out of range: \"%s\" has ids 0 .. %" PRId64,
+            d->in_path, unit, position, id, d->tokenizer->spec, d->tokenizer->n_codes - 1);
     }
     ISB_TRY(isb__grow_array(d->ctx, d->n_ids + 1, sizeof *d->ids, &d->ids_capacity, &d->ids));
     d->ids[d->n_ids++] = (uint16_t)id;
@@ -92,8 +100,8 @@ static isb_status add_id(decoder *d, uint32_t id, const char *unit, uint64_t pos
 }
 
 static isb_status refuse_line(decoder *d, const char *reason, size_t offset) {
-    return isb__fail(d->ctx, ISB_ERR_CORRUPT, "%s:%" PRIu64 ": %s (byte %zu of the line)", d->in_path, d->scan.line_number, reason,
-                     offset + 1);
+    return isb__fail(d->ctx, ISB_ERR_CORRUPT, "%s:%" PRIu64 ": %s (byte %zu of the line)",
+                     d->in_path, d->scan.line_number, reason, offset + 1);
 }
 
 static isb_status read_text_line(decoder *d, const uint8_t *line, size_t nbytes) {
@@ -107,8 +115,10 @@ static isb_status read_text_line(decoder *d, const uint8_t *line, size_t nbytes)
         for (; i < nbytes && line[i] >= '0' && line[i] <= '9'; ++i) {
             if (id <= UINT32_MAX) id = id * 10 + (line[i] - '0');
         }
-        if (i == from || (i < nbytes && !strchr(" \t\r", line[i]))) return refuse_line(d, "expected ids in decimal", i);
-        ISB_TRY(add_id(d, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id, "line", d->scan.line_number));
+        if (i == from || (i < nbytes && !strchr(" \t\r", line[i])))
+            return refuse_line(d, "expected ids in decimal", i);
+        ISB_TRY(
+            add_id(d, id > UINT32_MAX ? UINT32_MAX : (uint32_t)id, "line", d->scan.line_number));
     }
     return end_document(d);
 }
@@ -117,8 +127,10 @@ static isb_status read_json_line(decoder *d, const uint8_t *line, size_t nbytes)
     isb__json_value array;
     isb__json_error error;
     if (isb__json_is_blank(line, nbytes)) return ISB_OK;
-    if (!isb__json_find(line, nbytes, "ids", &array, &error)) return refuse_line(d, error.reason, error.offset);
-    if (!array.data || *array.data != '[') return refuse_line(d, "the object has no array \"ids\"", 0);
+    if (!isb__json_find(line, nbytes, "ids", &array, &error))
+        return refuse_line(d, error.reason, error.offset);
+    if (!array.data || *array.data != '[')
+        return refuse_line(d, "the object has no array \"ids\"", 0);
     uint32_t id;
     size_t at = 0;
     int found;
@@ -129,7 +141,8 @@ static isb_status read_json_line(decoder *d, const uint8_t *line, size_t nbytes)
     return end_document(d);
 }
 
-static isb_status read_lines(decoder *d, isb_status (*read_line)(decoder *, const uint8_t *, size_t)) {
+static isb_status read_lines(decoder *d,
+                             isb_status (*read_line)(decoder *, const uint8_t *, size_t)) {
     for (;;) {
         uint8_t *line;
         size_t nbytes;
@@ -144,8 +157,10 @@ static isb_status read_binary(decoder *d, size_t id_nbytes) {
     const size_t nbytes = isb__scan_unread(&d->scan);
     const uint8_t *data = isb__scan_take(&d->scan, nbytes);
     if (nbytes % id_nbytes != 0) {
-        return isb__fail(d->ctx, ISB_ERR_CORRUPT, "%s has %zu bytes, not a multiple of %zu: it is cut short, or not ids of that size",
-                         d->in_path, nbytes, id_nbytes);
+        return isb__fail(
+            d->ctx, ISB_ERR_CORRUPT,
+            "%s has %zu bytes, not a multiple of %zu: it is cut short, or not ids of that size",
+            d->in_path, nbytes, id_nbytes);
     }
     for (size_t at = 0; at < nbytes; at += id_nbytes) {
         uint32_t id = 0;
@@ -158,17 +173,18 @@ static isb_status read_binary(decoder *d, size_t id_nbytes) {
 static isb_status read_all(decoder *d) {
     isb_status status = ISB_OK;
     switch (d->options->format) {
-        case ISB_IDS_U16: status = read_binary(d, 2); break;
-        case ISB_IDS_U32: status = read_binary(d, 4); break;
-        case ISB_IDS_TEXT: status = read_lines(d, read_text_line); break;
-        case ISB_IDS_JSON: status = read_lines(d, read_json_line); break;
+    case ISB_IDS_U16: status = read_binary(d, 2); break;
+    case ISB_IDS_U32: status = read_binary(d, 4); break;
+    case ISB_IDS_TEXT: status = read_lines(d, read_text_line); break;
+    case ISB_IDS_JSON: status = read_lines(d, read_json_line); break;
     }
     return status == ISB_OK ? flush(d) : status;
 }
 
 static isb_status decode(decoder *d, const char *out_path) {
     const bool has_lines = d->options->format == ISB_IDS_TEXT || d->options->format == ISB_IDS_JSON;
-    ISB_TRY(isb__scan_open(d->ctx, d->in_path, has_lines, &d->scan)); /* ids of 2 bytes may look like gzip */
+    ISB_TRY(isb__scan_open(d->ctx, d->in_path, has_lines,
+                           &d->scan)); /* ids of 2 bytes may look like gzip */
     ISB_TRY(isb__writer_open(d->ctx, out_path, &d->writer));
     isb__progress_begin(&d->progress, d->ctx, "decode", "byte", 0);
     const isb_status status = read_all(d);
@@ -187,8 +203,8 @@ static void decoder_free(decoder *d) {
     isb__free(d->ctx, d);
 }
 
-isb_status isb_decode_file(isb_context *ctx, const char *in_path, const char *out_path, const isb_encode_options *options,
-                           isb_encode_result *result) {
+isb_status isb_decode_file(isb_context *ctx, const char *in_path, const char *out_path,
+                           const isb_encode_options *options, isb_encode_result *result) {
     if (result) *result = (isb_encode_result){0};
     decoder *d = NULL;
     const double start_s = isb__now_s();

@@ -1,4 +1,5 @@
-/* Documents of a corpus through a codec, in batches (M1 is fast when it evaluates many streams together), in order. */
+/* Documents of a corpus through a codec, in batches (M1 is fast when it evaluates many streams
+ * together), in order. */
 #ifndef ISB_DATA_ENCODE_H
 #define ISB_DATA_ENCODE_H
 
@@ -9,8 +10,8 @@
 typedef struct isb__encode_job {
     isb_context *ctx;
     isb__codec *codec;
-    isb_corpus *corpus;    /* borrowed; read to its end */
-    const char *task;      /* for progress */
+    isb_corpus *corpus; /* borrowed; read to its end */
+    const char *task;   /* for progress */
     /* Gets every document with its ids, in corpus order. */
     isb_status (*sink)(void *user, const isb__bytes_view *document, const isb__encoded *encoded);
     void *user;

@@ -14,32 +14,42 @@ void isb_encode_options_init(isb_encode_options *options) {
     options->corpus.plain_document_nbytes = 0;
 }
 
-static isb_status open_for_model(isb_context *ctx, const isb_encode_options *options, isb__tokenizer **tokenizer) {
+static isb_status open_for_model(isb_context *ctx, const isb_encode_options *options,
+                                 isb__tokenizer **tokenizer) {
     isb_model *model = NULL;
     ISB_TRY(isb_model_load(ctx, options->model_dir, &model));
-    const isb_status status = isb__tokenizer_open_for_model(ctx, model, options->model_dir, options->m1_dir, tokenizer);
+    const isb_status status =
+        isb__tokenizer_open_for_model(ctx, model, options->model_dir, options->m1_dir, tokenizer);
     isb_model_free(model);
     return status;
 }
 
-isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *options, isb__tokenizer **tokenizer) {
+isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *options,
+                                    isb__tokenizer **tokenizer) {
     *tokenizer = NULL;
-    if (!options) return isb__fail(ctx, ISB_ERR_ARGUMENT, "options are missing; fill them with isb_encode_options_init()");
+    if (!options)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "options are missing; fill them with isb_encode_options_init()");
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, options, "isb_encode_options"));
     if ((unsigned)options->format > ISB_IDS_JSON) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "unknown format of ids %d; u16, u32, text and json exist", (int)options->format);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "unknown format of ids %d; u16, u32, text and json exist",
+                         (int)options->format);
     }
     if (options->tokenizer && options->model_dir) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "a tokenizer (%s) and a model (%s) are named; one says it all", options->tokenizer,
-                         options->model_dir);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "a tokenizer (%s) and a model (%s) are named; one says it all",
+                         options->tokenizer, options->model_dir);
     }
     if (options->model_dir) return open_for_model(ctx, options, tokenizer);
-    return isb__tokenizer_open(ctx, options->tokenizer ? options->tokenizer : "bytes", options->m1_dir, tokenizer);
+    return isb__tokenizer_open(ctx, options->tokenizer ? options->tokenizer : "bytes",
+                               options->m1_dir, tokenizer);
 }
 
 bool isb__codec_is_concatenable(const isb__codec *codec) {
     const isb__code_params *params = isb__codec_params(codec);
-    return params->kind == ISB__CODE_BYTES || (params->kind == ISB__CODE_EQUAL_INFO && params->reset_windows == 1);
+    return params->kind == ISB__CODE_BYTES ||
+           (params->kind == ISB__CODE_EQUAL_INFO && params->reset_windows == 1);
 }
 
 typedef struct ids_output {
@@ -60,7 +70,8 @@ static size_t put_decimal(uint32_t id, char *out) {
     return n;
 }
 
-static isb_status write_decimals(isb__writer *writer, const isb__encoded *encoded, const char *separator) {
+static isb_status write_decimals(isb__writer *writer, const isb__encoded *encoded,
+                                 const char *separator) {
     char piece[PIECE_NBYTES];
     const size_t separator_nbytes = strlen(separator);
     size_t n = 0;
@@ -113,36 +124,46 @@ static isb_status write_u16(isb__writer *writer, const isb__encoded *encoded) {
     return ISB_OK;
 }
 
-static isb_status write_document(void *user, const isb__bytes_view *document, const isb__encoded *encoded) {
+static isb_status write_document(void *user, const isb__bytes_view *document,
+                                 const isb__encoded *encoded) {
     ids_output *out = user;
     (void)document;
     const bool has_lines = out->format == ISB_IDS_TEXT || out->format == ISB_IDS_JSON;
     if (!has_lines && out->n_documents > 0 && !isb__codec_is_concatenable(out->tokenizer->codec)) {
-        return isb__fail(out->ctx, ISB_ERR_ARGUMENT, "ids of 2 or 4 bytes do not show where a document ends, and \"%s\" needs that "
-                         "for more than one document: write text or json, or encode the file as a whole", out->tokenizer->spec);
+        return isb__fail(
+            out->ctx, ISB_ERR_ARGUMENT,
+            "ids of 2 or 4 bytes do not show where a document ends, and \"%s\" needs that "
+            "for more than one document: write text or json, or encode the file as a whole",
+            out->tokenizer->spec);
     }
     ++out->n_documents;
     switch (out->format) {
-        case ISB_IDS_TEXT: return write_text(out->writer, encoded);
-        case ISB_IDS_JSON: return write_json(out->writer, encoded);
-        case ISB_IDS_U32: return write_u32(out->writer, encoded);
-        case ISB_IDS_U16: break;
+    case ISB_IDS_TEXT: return write_text(out->writer, encoded);
+    case ISB_IDS_JSON: return write_json(out->writer, encoded);
+    case ISB_IDS_U32: return write_u32(out->writer, encoded);
+    case ISB_IDS_U16: break;
     }
     return write_u16(out->writer, encoded);
 }
 
-static isb_status encode_corpus(isb__encode_job *job, const char *const *paths, size_t n_paths, const isb_corpus_options *options) {
+static isb_status encode_corpus(isb__encode_job *job, const char *const *paths, size_t n_paths,
+                                const isb_corpus_options *options) {
     isb_corpus *corpus = NULL;
     ISB_TRY(isb_corpus_open(job->ctx, paths, n_paths, options, &corpus));
     job->corpus = corpus;
     const isb_status status = isb__encode_corpus(job);
     isb_corpus_free(corpus);
     ISB_TRY(status);
-    return job->n_documents > 0 ? ISB_OK : isb__fail(job->ctx, ISB_ERR_EMPTY, "the input has no documents on the wanted side");
+    return job->n_documents > 0 ? ISB_OK
+                                : isb__fail(job->ctx, ISB_ERR_EMPTY,
+                                            "the input has no documents on the wanted side");
 }
 
-static isb_status encode_whole_file(isb__encode_job *job, const char *const *paths, size_t n_paths) {
-    if (n_paths != 1) return isb__fail(job->ctx, ISB_ERR_ARGUMENT, "%zu inputs; a whole file is exactly one", n_paths);
+static isb_status encode_whole_file(isb__encode_job *job, const char *const *paths,
+                                    size_t n_paths) {
+    if (n_paths != 1)
+        return isb__fail(job->ctx, ISB_ERR_ARGUMENT, "%zu inputs; a whole file is exactly one",
+                         n_paths);
     isb__scan scan = {0};
     isb_status status = isb__scan_open(job->ctx, paths[0], false, &scan);
     if (status == ISB_OK) status = isb__scan_fill_all(&scan);
@@ -151,8 +172,9 @@ static isb_status encode_whole_file(isb__encode_job *job, const char *const *pat
     return status;
 }
 
-isb_status isb_encode_files(isb_context *ctx, const char *const *paths, size_t n_paths, const char *out_path,
-                            const isb_encode_options *options, isb_encode_result *result) {
+isb_status isb_encode_files(isb_context *ctx, const char *const *paths, size_t n_paths,
+                            const char *out_path, const isb_encode_options *options,
+                            isb_encode_result *result) {
     isb_status status = ISB_OK;
     isb__tokenizer *tokenizer = NULL;
     ids_output out = {.ctx = ctx};
@@ -161,7 +183,11 @@ isb_status isb_encode_files(isb_context *ctx, const char *const *paths, size_t n
     ISB_TRY(isb__encode_options_open(ctx, options, &tokenizer));
     out.tokenizer = tokenizer;
     out.format = options->format;
-    isb__encode_job job = {.ctx = ctx, .codec = tokenizer->codec, .task = "encode", .sink = write_document, .user = &out};
+    isb__encode_job job = {.ctx = ctx,
+                           .codec = tokenizer->codec,
+                           .task = "encode",
+                           .sink = write_document,
+                           .user = &out};
     ISB_TRY_GOTO(isb__writer_open(ctx, out_path, &out.writer));
     ISB_TRY_GOTO(options->whole_file ? encode_whole_file(&job, paths, n_paths)
                                      : encode_corpus(&job, paths, n_paths, &options->corpus));

@@ -6,10 +6,13 @@
 
 #include "data/tokenizer.h"
 
-/* Checks the options and opens the tokenizer that they name.  Errors: ARGUMENT, those of tokenizers and models. */
-isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *options, isb__tokenizer **tokenizer);
+/* Checks the options and opens the tokenizer that they name.  Errors: ARGUMENT, those of tokenizers
+ * and models. */
+isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *options,
+                                    isb__tokenizer **tokenizer);
 
-/* Is decode(ids of x, ids of y) == x, y for this code?  Where it is not, a file of ids must keep documents apart. */
+/* Is decode(ids of x, ids of y) == x, y for this code?  Where it is not, a file of ids must keep
+ * documents apart. */
 bool isb__codec_is_concatenable(const isb__codec *codec);
 
 #endif

@@ -1,15 +1,16 @@
 /* A scanner for JSON Lines.
  *
- * Why our own: text must come through as the bytes it is.  jansson refuses strings that are not valid UTF-8, and cJSON
- * ends a string at \u0000; both build a tree of a line of which one string is wanted.  This scanner checks a line
- * against the grammar of RFC 8259 as it passes over it, remembers where the wanted value lies, and unescapes that value
- * where it stands, which is possible because no escape is shorter than what it stands for:
+ * Why our own: text must come through as the bytes it is.  jansson refuses strings that are not
+ * valid UTF-8, and cJSON ends a string at \u0000; both build a tree of a line of which one string
+ * is wanted.  This scanner checks a line against the grammar of RFC 8259 as it passes over it,
+ * remembers where the wanted value lies, and unescapes that value where it stands, which is
+ * possible because no escape is shorter than what it stands for:
  *
  *     {"id": 7, "text": "caf\u00e9 \ud83d\ude00\n", "tags": ["a", {"b": null}]}
  *                        ^ begin                ^ end
  *
- * Two deliberate extensions: NaN, Infinity and -Infinity are taken as numbers, since Python's json writes them; and bytes
- * from 0x80 up pass through strings whatever they are. */
+ * Two deliberate extensions: NaN, Infinity and -Infinity are taken as numbers, since Python's json
+ * writes them; and bytes from 0x80 up pass through strings whatever they are. */
 #include "data/jsonl.h"
 
 #include <string.h>
@@ -27,7 +28,8 @@ static bool refuse(parser *p, const char *reason) {
 }
 
 static void skip_space(parser *p) {
-    while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || *p->at == '\r' || *p->at == '\n')) ++p->at;
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\t' || *p->at == '\r' || *p->at == '\n'))
+        ++p->at;
 }
 
 static bool take(parser *p, uint8_t c) {
@@ -48,13 +50,15 @@ static int hex_digit(uint8_t c) {
 static bool skip_escape(parser *p) {
     if (p->at == p->end) return refuse(p, "the line ends inside a string");
     if (*p->at != 'u') {
-        if (*p->at == 0 || !strchr("\"\\/bfnrt", *p->at)) return refuse(p, "unknown escape in a string");
+        if (*p->at == 0 || !strchr("\"\\/bfnrt", *p->at))
+            return refuse(p, "unknown escape in a string");
         ++p->at;
         return true;
     }
     ++p->at;
     for (int i = 0; i < 4; ++i, ++p->at) {
-        if (p->at == p->end || hex_digit(*p->at) < 0) return refuse(p, "\\u needs four hexadecimal digits");
+        if (p->at == p->end || hex_digit(*p->at) < 0)
+            return refuse(p, "\\u needs four hexadecimal digits");
     }
     return true;
 }
@@ -87,7 +91,8 @@ static bool skip_digits(parser *p) {
 static bool skip_number(parser *p) {
     const bool negative = take(p, '-');
     if (skip_word(p, "Infinity")) return true;
-    if (p->at == p->end || !is_digit(*p->at)) return refuse(p, negative ? "a number lacks digits" : "expected a value");
+    if (p->at == p->end || !is_digit(*p->at))
+        return refuse(p, negative ? "a number lacks digits" : "expected a value");
     if (!take(p, '0')) (void)skip_digits(p);
     if (take(p, '.') && !skip_digits(p)) return false;
     if (take(p, 'e') || take(p, 'E')) {
@@ -106,14 +111,14 @@ static bool skip_value(parser *p, int depth) {
     skip_space(p);
     if (p->at == p->end) return refuse(p, "the line ends where a value is expected");
     switch (*p->at) {
-        case '{': return skip_object(p, depth, NULL, NULL);
-        case '[': return skip_array(p, depth);
-        case '"': return skip_string(p);
-        case 't': return skip_word(p, "true") || refuse(p, "expected a value");
-        case 'f': return skip_word(p, "false") || refuse(p, "expected a value");
-        case 'n': return skip_word(p, "null") || refuse(p, "expected a value");
-        case 'N': return skip_word(p, "NaN") || refuse(p, "expected a value");
-        default: return skip_number(p);
+    case '{': return skip_object(p, depth, NULL, NULL);
+    case '[': return skip_array(p, depth);
+    case '"': return skip_string(p);
+    case 't': return skip_word(p, "true") || refuse(p, "expected a value");
+    case 'f': return skip_word(p, "false") || refuse(p, "expected a value");
+    case 'n': return skip_word(p, "null") || refuse(p, "expected a value");
+    case 'N': return skip_word(p, "NaN") || refuse(p, "expected a value");
+    default: return skip_number(p);
     }
 }
 
@@ -151,7 +156,8 @@ static bool skip_object(parser *p, int depth, const char *name, isb__json_value 
         skip_space(p);
         const uint8_t *from = p->at;
         if (!skip_value(p, depth + 1)) return false;
-        if (name && key_is(key + 1, key_nbytes, name)) *value = (isb__json_value){from, (size_t)(p->at - from)};
+        if (name && key_is(key + 1, key_nbytes, name))
+            *value = (isb__json_value){from, (size_t)(p->at - from)};
         skip_space(p);
         if (take(p, '}')) return true;
         if (!take(p, ',')) return refuse(p, "expected , or } in an object");
@@ -166,7 +172,8 @@ static bool find(parser *p, const char *name, isb__json_value *value) {
     return p->at == p->end || refuse(p, "something follows the object");
 }
 
-bool isb__json_find(const uint8_t *line, size_t nbytes, const char *name, isb__json_value *value, isb__json_error *error) {
+bool isb__json_find(const uint8_t *line, size_t nbytes, const char *name, isb__json_value *value,
+                    isb__json_error *error) {
     parser p = {line, line, line + nbytes, NULL};
     *value = (isb__json_value){NULL, 0};
     if (find(&p, name, value)) return true;
@@ -205,12 +212,12 @@ static size_t unicode_escape(const uint8_t *at, const uint8_t *end, uint32_t *c)
 
 static uint8_t simple_escape(uint8_t c) {
     switch (c) {
-        case 'b': return '\b';
-        case 'f': return '\f';
-        case 'n': return '\n';
-        case 'r': return '\r';
-        case 't': return '\t';
-        default: return c; /* quote, backslash, slash */
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return c; /* quote, backslash, slash */
     }
 }
 
@@ -236,11 +243,13 @@ size_t isb__json_unescape(const uint8_t *string, size_t nbytes, uint8_t *out) {
     return (size_t)(to - out);
 }
 
-bool isb__json_text(uint8_t *line, size_t nbytes, const uint8_t **text, size_t *text_nbytes, isb__json_error *error) {
+bool isb__json_text(uint8_t *line, size_t nbytes, const uint8_t **text, size_t *text_nbytes,
+                    isb__json_error *error) {
     isb__json_value value;
     if (!isb__json_find(line, nbytes, "text", &value, error)) return false;
     if (!value.data || *value.data != '"') {
-        *error = (isb__json_error){value.data ? "the field \"text\" is not a string" : "the object has no field \"text\"",
+        *error = (isb__json_error){value.data ? "the field \"text\" is not a string"
+                                              : "the object has no field \"text\"",
                                    value.data ? (size_t)(value.data - line) : 0};
         return false;
     }
@@ -250,14 +259,16 @@ bool isb__json_text(uint8_t *line, size_t nbytes, const uint8_t **text, size_t *
     return true;
 }
 
-int isb__json_next_id(const isb__json_value *array, size_t *at, uint32_t *id, isb__json_error *error) {
+int isb__json_next_id(const isb__json_value *array, size_t *at, uint32_t *id,
+                      isb__json_error *error) {
     const uint8_t *data = array->data;
     if (*at == 0) *at = 1; /* the bracket */
     while (data[*at] != 0 && strchr(" \t\r\n,", data[*at])) ++*at;
     if (data[*at] == ']') return 0;
     const size_t from = *at;
     uint64_t number = 0;
-    while (is_digit(data[*at]) && number <= UINT32_MAX) number = number * 10 + (data[(*at)++] - '0');
+    while (is_digit(data[*at]) && number <= UINT32_MAX)
+        number = number * 10 + (data[(*at)++] - '0');
     const bool ends = data[*at] != 0 && strchr(" \t\r\n,]", data[*at]);
     if (*at == from || !ends || number > UINT32_MAX) {
         *error = (isb__json_error){"an id is not an integer in 0 .. 4294967295", from};

@@ -1,7 +1,8 @@
-/* Training rows out of a dataset, in an order that is a pure function of seed and position (see dataset.h).
+/* Training rows out of a dataset, in an order that is a pure function of seed and position: see
+ * dataset.h.
  *
- *   ring      | B a a a a | B b b | B c c c c c | (and round)        L = tokens + documents;  B: boundary
- *   targets   every ring position once an epoch, in pieces of T that begin at a random shift
+ *   ring      | B a a a a | B b b | B c c c c c | and round: L = tokens + documents; B: boundary
+ *   targets   every ring position once an epoch, in pieces of T from a random shift on
  *
  *   a row     a a B b b B c c                   starts with isolation: 0 0 2 2 2 5 5 5
  *   cut at 7  a a B b b B c B -> c              starts               : 0 0 2 2 2 5 5 7 */
@@ -23,23 +24,28 @@ struct isb__loader {
     int32_t boundary;
 };
 
-static isb_status check(isb_context *ctx, const isb__dataset *dataset, const isb__loader_options *o) {
+static isb_status check(isb_context *ctx, const isb__dataset *dataset,
+                        const isb__loader_options *o) {
     if (dataset->info.n_tokens == 0) {
-        return isb__fail(ctx, ISB_ERR_EMPTY, "the dataset %s has no tokens (%" PRIu64 " documents): give it more text",
+        return isb__fail(ctx, ISB_ERR_EMPTY,
+                         "the dataset %s has no tokens (%" PRIu64 " documents): give it more text",
                          dataset->prefix, dataset->info.n_documents);
     }
     if (o->B == 0 || o->T == 0 || o->B > SIZE_MAX / 8 / o->T) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "a batch of %zu rows of %zu tokens; both must be at least 1", o->B, o->T);
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "a batch of %zu rows of %zu tokens; both must be at least 1", o->B, o->T);
     }
     if (!(o->cut_share >= 0 && o->cut_share <= 1) || o->cut_min > o->T) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "cut_share %g should be in 0 .. 1, and cut_min %zu at most a row's %zu tokens",
-                         o->cut_share, o->cut_min, o->T);
+        return isb__fail(
+            ctx, ISB_ERR_RANGE,
+            "cut_share %g should be in 0 .. 1, and cut_min %zu at most a row's %zu tokens",
+            o->cut_share, o->cut_min, o->T);
     }
     return ISB_OK;
 }
 
-isb_status isb__loader_create(isb_context *ctx, const isb__dataset *dataset, const isb__loader_options *options,
-                              isb__loader **loader_out) {
+isb_status isb__loader_create(isb_context *ctx, const isb__dataset *dataset,
+                              const isb__loader_options *options, isb__loader **loader_out) {
     *loader_out = NULL;
     ISB_TRY(check(ctx, dataset, options));
     isb__loader *loader = NULL;
@@ -102,7 +108,8 @@ static double draw_mean(const isb__loader *loader, isb__rng *rng) {
 }
 
 /* A geometric length with mean m is a cut before each position with probability 1/m. */
-static void cut_row(const isb__loader *loader, uint64_t row_number, int32_t *inputs, const int32_t *targets) {
+static void cut_row(const isb__loader *loader, uint64_t row_number, int32_t *inputs,
+                    const int32_t *targets) {
     isb__rng rng;
     isb__rng_seed(&rng, isb__mix64(isb__mix64(loader->options.seed, FOR_CUTS), row_number));
     if (isb__rng_uniform(&rng) >= loader->options.cut_share) return;
@@ -119,19 +126,22 @@ static void set_starts(const isb__loader *loader, int32_t *inputs, int32_t *star
     for (size_t t = 0; t < loader->options.T; ++t) {
         const bool cut = inputs[t] == CUT;
         if (cut) inputs[t] = loader->boundary;
-        if (cut || (loader->options.isolate_documents && inputs[t] == loader->boundary)) start = (int32_t)t;
+        if (cut || (loader->options.isolate_documents && inputs[t] == loader->boundary))
+            start = (int32_t)t;
         starts[t] = start;
     }
 }
 
-static void fill_row(const isb__loader *loader, uint64_t row_number, int32_t *inputs, int32_t *targets, int32_t *starts) {
+static void fill_row(const isb__loader *loader, uint64_t row_number, int32_t *inputs,
+                     int32_t *targets, int32_t *starts) {
     const size_t T = loader->options.T;
     const uint64_t L = loader->ring_nids, seed = loader->options.seed;
     const uint64_t epoch = row_number / loader->n_rows;
     isb__rng rng;
     isb__rng_seed(&rng, isb__mix64(isb__mix64(seed, FOR_SHIFT), epoch));
     const uint64_t shift = isb__rng_below(&rng, L);
-    const uint64_t row = isb__permute(row_number % loader->n_rows, loader->n_rows, isb__mix64(isb__mix64(seed, FOR_ORDER), epoch));
+    const uint64_t row = isb__permute(row_number % loader->n_rows, loader->n_rows,
+                                      isb__mix64(isb__mix64(seed, FOR_ORDER), epoch));
     const uint64_t from = row * T, left = L - from;
     const size_t n = left < T ? (size_t)left : T;
     read_ring(loader, (from + shift) % L, n, inputs);
@@ -144,7 +154,9 @@ static void fill_row(const isb__loader *loader, uint64_t row_number, int32_t *in
     set_starts(loader, inputs, starts);
 }
 
-void isb__loader_fill(const isb__loader *loader, uint64_t position, int32_t *inputs, int32_t *targets, int32_t *starts) {
+void isb__loader_fill(const isb__loader *loader, uint64_t position, int32_t *inputs,
+                      int32_t *targets, int32_t *starts) {
     const size_t B = loader->options.B, T = loader->options.T;
-    for (size_t b = 0; b < B; ++b) fill_row(loader, position * B + b, inputs + b * T, targets + b * T, starts + b * T);
+    for (size_t b = 0; b < B; ++b)
+        fill_row(loader, position * B + b, inputs + b * T, targets + b * T, starts + b * T);
 }

@@ -6,12 +6,14 @@
 
 #include "base/context.h"
 
-/* Options that no _init() has filled have another struct_size: usually the zeroed struct of a caller in a hurry. */
-#define ISB__CHECK_OPTIONS(ctx, options, name)                                                                   \
-    ((options)->struct_size == sizeof *(options)                                                                 \
-         ? ISB_OK                                                                                                \
-         : isb__fail(ctx, ISB_ERR_ARGUMENT, "%s has struct_size %zu, expected %zu: fill it with %s_init() first", \
-                     name, (options)->struct_size, sizeof *(options), name))
+/* Options that no _init() has filled have another struct_size: usually the zeroed struct of a
+ * caller in a hurry. */
+#define ISB__CHECK_OPTIONS(ctx, options, name)                                                   \
+    ((options)->struct_size == sizeof *(options)                                                 \
+         ? ISB_OK                                                                                \
+         : isb__fail(ctx, ISB_ERR_ARGUMENT,                                                      \
+                     "%s has struct_size %zu, expected %zu: fill it with %s_init() first", name, \
+                     (options)->struct_size, sizeof *(options), name))
 
 enum { ISB__DEFAULT_PERMILLE = 20 };
 static inline int isb__permille(int share) { return share < 0 ? ISB__DEFAULT_PERMILLE : share; }

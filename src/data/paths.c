@@ -1,5 +1,6 @@
-/* Names to files.  A folder stands for every regular file below it, in bytewise order of their paths.  Names that begin
- * with a dot are skipped there, and so are links to folders, so that no walk goes round in circles; links to files count. */
+/* Names to files.  A folder stands for every regular file below it, in bytewise order of their
+ * paths.  Names that begin with a dot are skipped there, and so are links to folders, so that no
+ * walk goes round in circles; links to files count. */
 #include "data/paths.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 
 /* Takes path, also on failure. */
 static isb_status append(isb__file_list *list, char *path) {
-    const isb_status status = isb__grow_array(list->ctx, list->count + 1, sizeof *list->paths, &list->capacity, &list->paths);
+    const isb_status status = isb__grow_array(list->ctx, list->count + 1, sizeof *list->paths,
+                                              &list->capacity, &list->paths);
     if (status != ISB_OK) {
         isb__free(list->ctx, path);
         return status;
@@ -56,7 +58,9 @@ static isb_status visit_all(isb__file_list *list, isb__file_list *folders, const
     return status;
 }
 
-static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static isb_status add_folder(isb__file_list *list, const char *root) {
     const size_t first = list->count;
@@ -72,7 +76,9 @@ static isb_status add_folder(isb__file_list *list, const char *root) {
     isb__file_list_free(&folders);
     ISB_TRY(status);
     if (list->count == first) {
-        return isb__fail(list->ctx, ISB_ERR_EMPTY, "the folder %s holds no files (names that begin with a dot are skipped)", root);
+        return isb__fail(list->ctx, ISB_ERR_EMPTY,
+                         "the folder %s holds no files (names that begin with a dot are skipped)",
+                         root);
     }
     qsort(list->paths + first, list->count - first, sizeof *list->paths, compare_paths);
     return ISB_OK;
@@ -81,7 +87,8 @@ static isb_status add_folder(isb__file_list *list, const char *root) {
 static isb_status add_name(isb__file_list *list, const char *name) {
     struct stat info = {0};
     const bool is_stdin = strcmp(name, "-") == 0;
-    if (!is_stdin && stat(name, &info) != 0) return isb__fail_errno(list->ctx, errno, "cannot open", name);
+    if (!is_stdin && stat(name, &info) != 0)
+        return isb__fail_errno(list->ctx, errno, "cannot open", name);
     if (S_ISDIR(info.st_mode)) return add_folder(list, name);
     char *copy = NULL;
     count_size(list, &info);
@@ -89,9 +96,12 @@ static isb_status add_name(isb__file_list *list, const char *name) {
     return append(list, copy);
 }
 
-isb_status isb__file_list_make(isb_context *ctx, const char *const *names, size_t n_names, isb__file_list *list) {
+isb_status isb__file_list_make(isb_context *ctx, const char *const *names, size_t n_names,
+                               isb__file_list *list) {
     *list = (isb__file_list){.ctx = ctx, .sizes_known = true};
-    if (n_names == 0) return isb__fail(ctx, ISB_ERR_ARGUMENT, "no input: name a file, a folder or - for standard input");
+    if (n_names == 0)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "no input: name a file, a folder or - for standard input");
     isb_status status = ISB_OK;
     for (size_t i = 0; i < n_names && status == ISB_OK; ++i) status = add_name(list, names[i]);
     if (status != ISB_OK) isb__file_list_free(list);

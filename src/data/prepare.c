@@ -1,5 +1,5 @@
-/* isb_prepare(): text to token datasets.  One pass over the corpus; each document is encoded, and with split_files goes to
- * the dataset of its side. */
+/* isb_prepare(): text to token datasets.  One pass over the corpus; each document is encoded, and
+ * with split_files goes to the dataset of its side. */
 #include <string.h>
 
 #include "data/dataset.h"
@@ -15,7 +15,7 @@ typedef struct preparation {
     const isb_prepare_options *options;
     isb__tokenizer *tokenizer;
     isb_corpus *corpus;
-    size_t n_outputs;                               /* 1, or 3: train, valid, test */
+    size_t n_outputs; /* 1, or 3: train, valid, test */
     char *prefixes[N_OUTPUTS_MAX];
     isb__dataset_writer *writers[N_OUTPUTS_MAX];
 } preparation;
@@ -25,12 +25,18 @@ void isb_prepare_options_init(isb_prepare_options *options) {
     isb_corpus_options_init(&options->corpus);
 }
 
-static isb_status check(isb_context *ctx, const isb_prepare_options *options, const char *out_prefix) {
-    if (!options) return isb__fail(ctx, ISB_ERR_ARGUMENT, "isb_prepare() needs options; fill them with isb_prepare_options_init()");
+static isb_status check(isb_context *ctx, const isb_prepare_options *options,
+                        const char *out_prefix) {
+    if (!options)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "isb_prepare() needs options; fill them with isb_prepare_options_init()");
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, options, "isb_prepare_options"));
-    if (!options->tokenizer) return isb__fail(ctx, ISB_ERR_ARGUMENT, "no tokenizer; for example \"bytes\"");
+    if (!options->tokenizer)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "no tokenizer; for example \"bytes\"");
     if (!out_prefix || !*out_prefix || strcmp(out_prefix, "-") == 0) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "a dataset is three files: name their common beginning, for example data/corpus");
+        return isb__fail(
+            ctx, ISB_ERR_ARGUMENT,
+            "a dataset is three files: name their common beginning, for example data/corpus");
     }
     return ISB_OK;
 }
@@ -50,21 +56,26 @@ static isb_status open_outputs(preparation *p, const char *out_prefix) {
         ISB_TRY(isb__alloc(p->ctx, capacity, &p->prefixes[i]));
         strcpy(p->prefixes[i], out_prefix);
         if (p->n_outputs > 1) strcat(p->prefixes[i], sides[i]);
-        ISB_TRY(isb__dataset_writer_open(p->ctx, p->prefixes[i], tokenizer->spec, tokenizer->m1_identity, tokenizer->n_codes,
+        ISB_TRY(isb__dataset_writer_open(p->ctx, p->prefixes[i], tokenizer->spec,
+                                         tokenizer->m1_identity, tokenizer->n_codes,
                                          &p->writers[i]));
     }
     return ISB_OK;
 }
 
-static isb_status add_document(void *user, const isb__bytes_view *document, const isb__encoded *encoded) {
+static isb_status add_document(void *user, const isb__bytes_view *document,
+                               const isb__encoded *encoded) {
     const preparation *p = user;
     size_t side = 0;
     if (p->options->split_files) {
         const isb_corpus_options *o = &p->options->corpus;
-        side = (size_t)isb__split_of(document->data, document->nbytes, isb__permille(o->valid_permille),
-                                     isb__permille(o->test_permille)) - ISB_SPLIT_TRAIN;
+        side = (size_t)isb__split_of(document->data, document->nbytes,
+                                     isb__permille(o->valid_permille),
+                                     isb__permille(o->test_permille)) -
+               ISB_SPLIT_TRAIN;
     }
-    return isb__dataset_writer_add(p->writers[side], encoded->ids, encoded->count, document->nbytes);
+    return isb__dataset_writer_add(p->writers[side], encoded->ids, encoded->count,
+                                   document->nbytes);
 }
 
 /* All or none: when one of three fails, those already in place are removed. */
@@ -81,11 +92,17 @@ static isb_status commit_outputs(preparation *p) {
 
 static isb_status encode(preparation *p, isb_prepare_result *result) {
     isb__codec *codec = p->tokenizer->codec;
-    isb__encode_job job = {.ctx = p->ctx, .codec = codec, .corpus = p->corpus, .task = "prepare", .sink = add_document, .user = p};
+    isb__encode_job job = {.ctx = p->ctx,
+                           .codec = codec,
+                           .corpus = p->corpus,
+                           .task = "prepare",
+                           .sink = add_document,
+                           .user = p};
     isb__codec_check_windows(codec, p->options->check_windows);
     ISB_TRY(isb__encode_corpus(&job));
     if (job.n_documents == 0) {
-        return isb__fail(p->ctx, ISB_ERR_EMPTY, "the input has no documents on the wanted side of the split");
+        return isb__fail(p->ctx, ISB_ERR_EMPTY,
+                         "the input has no documents on the wanted side of the split");
     }
     isb__codec_stats stats;
     isb__codec_stats_get(codec, &stats);
@@ -111,8 +128,9 @@ static void preparation_free(preparation *p) {
     isb__tokenizer_free(p->tokenizer);
 }
 
-isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_paths, const char *out_prefix,
-                       const isb_prepare_options *options, isb_prepare_result *result) {
+isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_paths,
+                       const char *out_prefix, const isb_prepare_options *options,
+                       isb_prepare_result *result) {
     preparation p = {.ctx = ctx, .options = options};
     isb_prepare_result found = {0};
     isb_status status = ISB_OK;

@@ -1,5 +1,6 @@
-/* A stream looked at in place.  The unread bytes move to the front of the buffer only when more are needed, and the
- * buffer doubles, so that each byte is copied a bounded number of times however long lines are. */
+/* A stream looked at in place.  The unread bytes move to the front of the buffer only when more are
+ * needed, and the buffer doubles, so that each byte is copied a bounded number of times however
+ * long lines are. */
 #include "data/scan.h"
 
 #include <string.h>
@@ -39,7 +40,8 @@ isb_status isb__scan_fill(isb__scan *scan, size_t nbytes) {
     while (scan->end < nbytes && !scan->at_end) {
         size_t got = 0;
         ISB_TRY(isb__check_cancel(scan->ctx));
-        ISB_TRY(isb__reader_read(scan->reader, scan->data + scan->end, scan->capacity - scan->end, &got));
+        ISB_TRY(isb__reader_read(scan->reader, scan->data + scan->end, scan->capacity - scan->end,
+                                 &got));
         scan->end += got;
         scan->at_end = got == 0;
     }
@@ -64,7 +66,8 @@ isb_status isb__scan_line(isb__scan *scan, uint8_t **line, size_t *nbytes) {
     for (;;) {
         const size_t unread = isb__scan_unread(scan);
         const uint8_t *from = scan->data + scan->begin;
-        const uint8_t *newline = unread > searched ? memchr(from + searched, '\n', unread - searched) : NULL;
+        const uint8_t *newline =
+            unread > searched ? memchr(from + searched, '\n', unread - searched) : NULL;
         if (newline || (scan->at_end && unread > 0)) {
             *nbytes = newline ? (size_t)(newline - from) : unread;
             *line = isb__scan_take(scan, *nbytes + (newline != NULL));

@@ -1,4 +1,5 @@
-/* A stream looked at in place: bytes are read in large pieces into one growing buffer, and users see the unread ones. */
+/* A stream looked at in place: bytes are read in large pieces into one growing buffer, and users
+ * see the unread ones. */
 #ifndef ISB_DATA_SCAN_H
 #define ISB_DATA_SCAN_H
 
@@ -6,11 +7,11 @@
 
 typedef struct isb__scan {
     isb_context *ctx;
-    isb__reader *reader;   /* NULL: closed */
-    uint8_t *data;         /* [capacity]; unread: data[begin .. end) */
+    isb__reader *reader; /* NULL: closed */
+    uint8_t *data;       /* [capacity]; unread: data[begin .. end) */
     size_t capacity, begin, end;
-    bool at_end;           /* the stream has no more */
-    uint64_t line_number;  /* of the line given last, from 1 */
+    bool at_end;          /* the stream has no more */
+    uint64_t line_number; /* of the line given last, from 1 */
 } isb__scan;
 
 /* A zeroed isb__scan is closed; its buffer is kept from one open to the next. */
@@ -26,7 +27,8 @@ isb_status isb__scan_fill_all(isb__scan *scan);
 static inline size_t isb__scan_unread(const isb__scan *scan) { return scan->end - scan->begin; }
 /* Takes nbytes (<= unread): the pointer lasts until the next call. */
 uint8_t *isb__scan_take(isb__scan *scan, size_t nbytes);
-/* The next line without its line end, of any length; *line == NULL at the end.  The caller may change its bytes. */
+/* The next line without its line end, of any length; *line == NULL at the end.  The caller may
+ * change its bytes. */
 isb_status isb__scan_line(isb__scan *scan, uint8_t **line, size_t *nbytes);
 
 #endif

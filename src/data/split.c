@@ -1,11 +1,13 @@
 /* Documents and their side of the split.
  *
- * Side: h = XXH3-64(document, seed = "isobit01"); share = floor((h >> 32) * 1000 / 2^32); test if share < test_permille,
- * valid if share < test_permille + valid_permille, else train.  A document keeps its side whatever file, order or shard
- * it comes in, equal documents are never on two sides, and a larger test share only adds to the test side.
+ * Side: h = XXH3-64(document, seed = "isobit01"); share = floor((h >> 32) * 1000 / 2^32); test if
+ * share < test_permille, valid if share < test_permille + valid_permille, else train.  A document
+ * keeps its side whatever file, order or shard it comes in, equal documents are never on two sides,
+ * and a larger test share only adds to the test side.
  *
- * Cut: text longer than `target` ends at the first blank line after target bytes (the blank lines belong to the document
- * they end), else at the first line end, else between two characters; all within 2 * target, which bounds memory. */
+ * Cut: text longer than `target` ends at the first blank line after target bytes (the blank lines
+ * belong to the document they end), else at the first line end, else between two characters; all
+ * within 2 * target, which bounds memory. */
 #include "data/split.h"
 
 #include <stdbool.h>

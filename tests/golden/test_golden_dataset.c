@@ -1,4 +1,5 @@
-/* Datasets written by earlier versions must be read forever, and the same documents must give the same three files. */
+/* Datasets written by earlier versions must be read forever, and the same documents must give the
+ * same three files. */
 #include "check.h"
 #include "data/dataset.h"
 #include "temp_dir.h"
@@ -20,9 +21,11 @@ static void check_content(const char *prefix) {
     isb__dataset *dataset = NULL;
     CHECK_OK(ctx, isb__dataset_open(ctx, prefix, &dataset));
     CHECK_OK(ctx, isb__dataset_verify(dataset));
-    CHECK(dataset->info.n_documents == 4 && dataset->info.n_tokens == 8 && dataset->info.n_bytes == 32);
+    CHECK(dataset->info.n_documents == 4 && dataset->info.n_tokens == 8 &&
+          dataset->info.n_bytes == 32);
     CHECK(dataset->info.n_codes == 65536 && dataset->info.id_nbytes == 2);
-    CHECK(strcmp(dataset->info.tokenizer, TOKENIZER) == 0 && strcmp(dataset->info.m1_identity, IDENTITY) == 0);
+    CHECK(strcmp(dataset->info.tokenizer, TOKENIZER) == 0 &&
+          strcmp(dataset->info.m1_identity, IDENTITY) == 0);
     int32_t ids[8];
     isb__dataset_read(dataset, 0, 8, ids);
     for (int i = 0; i < 8; ++i) CHECK_EQ(ids[i], IDS[i]);
@@ -30,7 +33,8 @@ static void check_content(const char *prefix) {
     isb__dataset_close(dataset);
 }
 
-/* A row of a known dataset, seed and position: resumed runs depend on the order staying what it was. */
+/* A row of a known dataset, seed and position: resumed runs depend on the order staying what it
+ * was. */
 static void check_rows(const char *prefix) {
     static const int32_t first[8] = {65536, 65536, 7, 65536, 7, 7, 40000, 65536};
     static const int32_t second[8] = {65536, 7, 7, 40000, 65536, 65536, 65536, 65536};

@@ -1,5 +1,5 @@
-/* Corpora, datasets, rows, preparation and files of ids without memory: every allocation fails once; the status says so,
- * nothing leaks, and no file is left. */
+/* Corpora, datasets, rows, preparation and files of ids without memory: every allocation fails
+ * once; the status says so, nothing leaks, and no file is left. */
 #include <unistd.h>
 
 #include "fail_alloc.h"
@@ -9,7 +9,8 @@
 #include "data/dataset.h"
 #include "data/m1.h"
 
-static const char TEXT[] = "{\"text\": \"The cat sat on the mat.\"}\n{\"text\": \"And the dog?\\n\"}\n{\"text\": \"\"}\n";
+static const char TEXT[] =
+    "{\"text\": \"The cat sat on the mat.\"}\n{\"text\": \"And the dog?\\n\"}\n{\"text\": \"\"}\n";
 
 static isb_status read_corpus(isb_context *ctx, void *arg) {
     (void)arg;
@@ -32,13 +33,15 @@ static isb_status write_dataset(isb_context *ctx, void *arg) {
     isb__dataset_writer *writer = NULL;
     ISB_TRY(isb__dataset_writer_open(ctx, "data", "bytes", "", 256, &writer));
     isb_status status = ISB_OK;
-    for (int d = 0; d < 100 && status == ISB_OK; ++d) status = isb__dataset_writer_add(writer, ids, (size_t)d % 4, 3);
+    for (int d = 0; d < 100 && status == ISB_OK; ++d)
+        status = isb__dataset_writer_add(writer, ids, (size_t)d % 4, 3);
     if (status == ISB_OK) {
         status = isb__dataset_writer_commit(writer);
     } else {
         isb__dataset_writer_abort(writer);
     }
-    CHECK(temp_exists("data.bin") == (status == ISB_OK) && temp_exists("data.json") == (status == ISB_OK));
+    CHECK(temp_exists("data.bin") == (status == ISB_OK) &&
+          temp_exists("data.json") == (status == ISB_OK));
     if (status == ISB_OK) isb__dataset_remove("data");
     return status;
 }
@@ -66,7 +69,8 @@ static isb_status prepare(isb_context *ctx, void *tokenizer) {
     options.split_files = 1;
     isb_prepare_result result;
     const isb_status status = isb_prepare(ctx, &path, 1, "out", &options, &result);
-    CHECK(temp_exists("out.train.bin") == (status == ISB_OK) && temp_exists("out.test.json") == (status == ISB_OK));
+    CHECK(temp_exists("out.train.bin") == (status == ISB_OK) &&
+          temp_exists("out.test.json") == (status == ISB_OK));
     if (status == ISB_OK) {
         isb__dataset_remove("out.train");
         isb__dataset_remove("out.valid");

@@ -1,4 +1,5 @@
-/* Corpora: every way in gives the documents it should, bytes untouched, and bad input gives a status and a text. */
+/* Corpora: every way in gives the documents it should, bytes untouched, and bad input gives a
+ * status and a text. */
 #include <isobit/data.h>
 
 #include <zlib.h>
@@ -22,7 +23,8 @@ static void documents_free(documents *d) {
     free(d);
 }
 
-static documents *read_all(const isb_corpus_options *options, size_t n_paths, const char *const *paths) {
+static documents *read_all(const isb_corpus_options *options, size_t n_paths,
+                           const char *const *paths) {
     documents *d = calloc(1, sizeof *d);
     isb_corpus *corpus = NULL;
     d->status = isb_corpus_open(ctx, paths, n_paths, options, &corpus);
@@ -42,14 +44,16 @@ static documents *read_all(const isb_corpus_options *options, size_t n_paths, co
 }
 
 static int is(const documents *d, size_t i, const char *text) {
-    return i < d->n && d->lengths[i] == strlen(text) && memcmp(d->texts[i], text, d->lengths[i]) == 0;
+    return i < d->n && d->lengths[i] == strlen(text) &&
+           memcmp(d->texts[i], text, d->lengths[i]) == 0;
 }
 
 static void write_text(const char *path, const char *text) { temp_write(path, text, strlen(text)); }
 
 static void write_gz(const char *path, const char *text) {
     gzFile file = gzopen(path, "wb");
-    CHECK_FATAL(file && gzwrite(file, text, (unsigned)strlen(text)) == (int)strlen(text) && gzclose(file) == Z_OK);
+    CHECK_FATAL(file && gzwrite(file, text, (unsigned)strlen(text)) == (int)strlen(text) &&
+                gzclose(file) == Z_OK);
 }
 
 static void write_zst(const char *path, const char *text) {
@@ -59,7 +63,8 @@ static void write_zst(const char *path, const char *text) {
     temp_write(path, packed, nbytes);
 }
 
-static const char LINES[] = "{\"text\": \"one\"}\n\n  \r\n{\"n\": 1, \"text\": \"two\\u0000\\nlines\"}\r\n{\"text\": \"\"}";
+static const char LINES[] =
+    "{\"text\": \"one\"}\n\n  \r\n{\"n\": 1, \"text\": \"two\\u0000\\nlines\"}\r\n{\"text\": \"\"}";
 
 static void check_lines(const char *path, isb_text_format format) {
     isb_corpus_options options;
@@ -99,7 +104,8 @@ static void test_plain_bytes(void) {
     const char *paths[] = {temp_path("bytes"), temp_path("empty")};
     documents *d = read_all(NULL, 2, paths);
     CHECK_EQ(d->n, 2);
-    CHECK(d->n == 2 && d->lengths[0] == 256 && memcmp(d->texts[0], bytes, 256) == 0 && d->lengths[1] == 0);
+    CHECK(d->n == 2 && d->lengths[0] == 256 && memcmp(d->texts[0], bytes, 256) == 0 &&
+          d->lengths[1] == 0);
     documents_free(d);
 }
 
@@ -122,12 +128,19 @@ static void check_cut(const char *text, size_t nbytes, size_t target) {
 }
 
 static void test_cut(uint64_t seed) {
-    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa\n\n\nbb\ncc", 12, 4), 7);         /* all the blank lines */
+    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa\n\n\nbb\ncc", 12, 4),
+             7); /* all the blank lines */
     CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa\n \t\r\nbb\ncc", 14, 5), 9);
-    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa\nbb\ncc", 10, 3), 5);              /* no blank line: a line end */
-    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaaaaaaaa", 10, 3), 6);                /* no line end: twice the target */
-    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaaa\xE2\x82\xAC""aaaa", 12, 3), 5);   /* not inside a character */
-    CHECK_EQ(isb__plain_cut((const uint8_t *)"\x80\x80\x80\x80\x80\x80\x80", 7, 3), 6); /* no characters at all */
+    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa\nbb\ncc", 10, 3),
+             5); /* no blank line: a line end */
+    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaaaaaaaa", 10, 3),
+             6); /* no line end: twice the target */
+    CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaaa\xE2\x82\xAC"
+                                             "aaaa",
+                            12, 3),
+             5); /* not inside a character */
+    CHECK_EQ(isb__plain_cut((const uint8_t *)"\x80\x80\x80\x80\x80\x80\x80", 7, 3),
+             6); /* no characters at all */
     CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa", 4, 4), 4);
     CHECK_EQ(isb__plain_cut((const uint8_t *)"aaaa", 4, 0), 4);
     CHECK_EQ(isb__plain_cut((const uint8_t *)"", 0, 4), 0);
@@ -138,9 +151,13 @@ static void test_cut(uint64_t seed) {
         for (int i = 0; i < N; ++i) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
             const unsigned r = (unsigned)(seed >> 40);
-            text[i] = style == 0 ? (char)r : style == 1 ? "ab \n"[r % 4] : style == 2 ? "abcdefghijklmnopqrstuvwxyz\n."[r % 28] : 'x';
+            text[i] = style == 0   ? (char)r
+                      : style == 1 ? "ab \n"[r % 4]
+                      : style == 2 ? "abcdefghijklmnopqrstuvwxyz\n."[r % 28]
+                                   : 'x';
         }
-        for (size_t i = 0; i < sizeof targets / sizeof *targets; ++i) check_cut(text, N, targets[i]);
+        for (size_t i = 0; i < sizeof targets / sizeof *targets; ++i)
+            check_cut(text, N, targets[i]);
     }
 }
 
@@ -162,7 +179,8 @@ static void test_folder(void) {
     documents *d = read_all(NULL, 1, &path);
     CHECK_EQ(d->status, ISB_OK);
     CHECK_EQ(d->n, 4);
-    CHECK(is(d, 0, "a-b") && is(d, 1, "a/x") && is(d, 2, "a-b") && is(d, 3, "z")); /* '-' before '/'; link; z */
+    CHECK(is(d, 0, "a-b") && is(d, 1, "a/x") && is(d, 2, "a-b") &&
+          is(d, 3, "z")); /* '-' before '/'; link; z */
     documents_free(d);
 }
 
@@ -180,9 +198,11 @@ static void test_errors(void) {
     write_text(temp_path("none/.x"), "hidden");
     expect_error(temp_path("none"), ISB_ERR_EMPTY, "none");
     write_text(temp_path("bad.jsonl"), "{\"text\":\"a\"}\n\n{\"text\":\"b\"\n");
-    expect_error(temp_path("bad.jsonl"), ISB_ERR_CORRUPT, "bad.jsonl:3: expected , or } in an object (byte 12");
+    expect_error(temp_path("bad.jsonl"), ISB_ERR_CORRUPT,
+                 "bad.jsonl:3: expected , or } in an object (byte 12");
     write_text(temp_path("lacks.jsonl"), "{\"text\":\"a\"}\n{\"body\":\"b\"}\n");
-    expect_error(temp_path("lacks.jsonl"), ISB_ERR_CORRUPT, "lacks.jsonl:2: the object has no field \"text\"");
+    expect_error(temp_path("lacks.jsonl"), ISB_ERR_CORRUPT,
+                 "lacks.jsonl:2: the object has no field \"text\"");
     write_gz(temp_path("cut.gz"), "some text that is packed");
     CHECK_EQ(truncate(temp_path("cut.gz"), 20), 0);
     expect_error(temp_path("cut.gz"), ISB_ERR_CORRUPT, "cut.gz");
@@ -196,13 +216,16 @@ static void test_errors(void) {
     CHECK_STATUS(isb_corpus_open(ctx, &path, 1, &options, &corpus), ISB_ERR_RANGE);
 }
 
-/* Every document is on exactly one side, wherever it lies; shares are about right; the limit stops. */
+/* Every document is on exactly one side, wherever it lies; shares are about right; the limit stops.
+ */
 static void test_split(void) {
     enum { N = 2000 };
     char *lines = malloc(N * 40), *reversed = malloc(N * 40);
     size_t at = 0, back = 0;
-    for (int i = 0; i < N; ++i) at += (size_t)sprintf(lines + at, "{\"text\":\"document %d\"}\n", i);
-    for (int i = N - 1; i >= 0; --i) back += (size_t)sprintf(reversed + back, "{\"text\":\"document %d\"}\n", i);
+    for (int i = 0; i < N; ++i)
+        at += (size_t)sprintf(lines + at, "{\"text\":\"document %d\"}\n", i);
+    for (int i = N - 1; i >= 0; --i)
+        back += (size_t)sprintf(reversed + back, "{\"text\":\"document %d\"}\n", i);
     write_text(temp_path("forward.jsonl"), lines);
     write_text(temp_path("backward.jsonl"), reversed);
     const char *forward = temp_path("forward.jsonl"), *backward = temp_path("backward.jsonl");
@@ -216,7 +239,8 @@ static void test_split(void) {
         CHECK_EQ(a->n, b->n);
         for (size_t i = 0; i < a->n && i < b->n; ++i) {
             CHECK_EQ(isb__split_of(a->texts[i], a->lengths[i], 100, 50), side);
-            CHECK(a->lengths[i] == b->lengths[b->n - 1 - i] && memcmp(a->texts[i], b->texts[b->n - 1 - i], a->lengths[i]) == 0);
+            CHECK(a->lengths[i] == b->lengths[b->n - 1 - i] &&
+                  memcmp(a->texts[i], b->texts[b->n - 1 - i], a->lengths[i]) == 0);
         }
         total += counts[side] = a->n;
         documents_free(a);
@@ -236,11 +260,18 @@ static void test_split(void) {
 
 /* The side of these documents is part of the format: it must never change. */
 static void test_split_is_stable(void) {
-    static const struct { const char *text; isb_split side; } known[] = {
-        {"", ISB_SPLIT_TRAIN}, {"a", ISB_SPLIT_TRAIN}, {"document 1", ISB_SPLIT_TEST}, {"The quick brown fox", ISB_SPLIT_VALID},
+    static const struct {
+        const char *text;
+        isb_split side;
+    } known[] = {
+        {"", ISB_SPLIT_TRAIN},
+        {"a", ISB_SPLIT_TRAIN},
+        {"document 1", ISB_SPLIT_TEST},
+        {"The quick brown fox", ISB_SPLIT_VALID},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; ++i) {
-        CHECK_EQ(isb__split_of((const uint8_t *)known[i].text, strlen(known[i].text), 333, 333), known[i].side);
+        CHECK_EQ(isb__split_of((const uint8_t *)known[i].text, strlen(known[i].text), 333, 333),
+                 known[i].side);
     }
     CHECK_EQ(isb__split_of((const uint8_t *)"x", 1, 0, 0), ISB_SPLIT_TRAIN);
     CHECK_EQ(isb__split_of((const uint8_t *)"x", 1, 1000, 0), ISB_SPLIT_VALID);

@@ -1,8 +1,9 @@
-/* Datasets: the bytes on disk against Megatron's layout made by hand, reading back, and every kind of damage. */
+/* Datasets: the bytes on disk against Megatron's layout made by hand, reading back, and every kind
+ * of damage. */
 #include "data/dataset.h"
 
-#include <sys/resource.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "base/hash.h"
 #include "check.h"
@@ -10,15 +11,20 @@
 
 static isb_context *ctx;
 
-typedef struct bytes { uint8_t data[4096]; size_t n; } bytes;
+typedef struct bytes {
+    uint8_t data[4096];
+    size_t n;
+} bytes;
 
 static void put(bytes *b, uint64_t value, int nbytes) {
     for (int i = 0; i < nbytes; ++i) b->data[b->n++] = (uint8_t)(value >> (8 * i));
 }
 
-/* An index as megatron/core/datasets/indexed_dataset.py writes it, field by field from its _IndexWriter: header, version
- * "<Q" 1, dtype code "<B", sequence count "<Q", document count "<Q" (the length of document_indices, which begins with 0),
- * then int32 lengths, int64 pointers, int64 document indices. */
+/* An index as megatron/core/datasets/indexed_dataset.py writes it, field by field from its
+ * _IndexWriter: header, version
+ * "<Q" 1, dtype code "<B", sequence count "<Q", document count "<Q" (the length of
+ * document_indices, which begins with 0), then int32 lengths, int64 pointers, int64 document
+ * indices. */
 static bytes megatron_index(int dtype, int id_nbytes, const int *lengths, int n) {
     bytes b = {.n = 0};
     memcpy(b.data, "MMIDIDX\0\0", 9);
@@ -39,8 +45,10 @@ static const int LENGTHS[] = {3, 0, 4};
 
 static void write_dataset(const char *prefix, int64_t n_codes, const uint16_t *ids) {
     isb__dataset_writer *writer = NULL;
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, "window:b=16", "00112233445566778899aabbccddeeff", n_codes, &writer));
-    for (int d = 0; d < 3; ids += LENGTHS[d++]) CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], 10));
+    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, "window:b=16",
+                                           "00112233445566778899aabbccddeeff", n_codes, &writer));
+    for (int d = 0; d < 3; ids += LENGTHS[d++])
+        CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], 10));
     const int n_before = temp_count(temp_dir_path);
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
     CHECK_EQ(temp_count(temp_dir_path), n_before); /* renamed, not added */
@@ -92,13 +100,16 @@ static void expect_damage(const char *what, int full, isb_status status, const c
     isb_dataset_info info;
     const isb_status found = isb_dataset_get_info(ctx, temp_path("d"), full, &info);
     char detail[1400];
-    snprintf(detail, sizeof detail, "%s: %s: %s", what, isb_status_name(found), isb_context_error(ctx));
-    check_report(found == status && strstr(isb_context_error(ctx), says), __FILE__, __LINE__, says, detail);
+    snprintf(detail, sizeof detail, "%s: %s: %s", what, isb_status_name(found),
+             isb_context_error(ctx));
+    check_report(found == status && strstr(isb_context_error(ctx), says), __FILE__, __LINE__, says,
+                 detail);
 }
 
 static void patch(const char *path, long offset, int value) {
     FILE *file = fopen(path, "r+b");
-    CHECK_FATAL(file && fseek(file, offset, SEEK_SET) == 0 && fputc(value, file) == value && fclose(file) == 0);
+    CHECK_FATAL(file && fseek(file, offset, SEEK_SET) == 0 && fputc(value, file) == value &&
+                fclose(file) == 0);
 }
 
 static void replace_in_json(const char *from, const char *to) {
@@ -121,7 +132,8 @@ static void renew(void) {
 static void test_damaged_files(void) {
     renew();
     CHECK_EQ(truncate(temp_path("d.bin"), 12), 0);
-    expect_damage("short .bin", 0, ISB_ERR_CORRUPT, "d.bin has 12 bytes, expected 7 tokens of 2 bytes: it is cut short");
+    expect_damage("short .bin", 0, ISB_ERR_CORRUPT,
+                  "d.bin has 12 bytes, expected 7 tokens of 2 bytes: it is cut short");
     renew();
     patch(temp_path("d.bin"), 14, 0);
     expect_damage("long .bin", 0, ISB_ERR_CORRUPT, "d.bin has 15 bytes");
@@ -159,13 +171,21 @@ static void test_damaged_files(void) {
 }
 
 static void test_damaged_description(void) {
-    static const struct { const char *from, *to; isb_status status; const char *says; } cases[] = {
+    static const struct {
+        const char *from, *to;
+        isb_status status;
+        const char *says;
+    } cases[] = {
         {"\"n_documents\": 3", "\"n_documents\": 4", ISB_ERR_CORRUPT, "says 4 documents"},
-        {"\"n_tokens\": 7", "\"n_tokens\": 8", ISB_ERR_CORRUPT, "counts 7 tokens, its .json says 8"},
-        {"\"n_tokens\": 7", "\"n_tokens\": -7", ISB_ERR_CORRUPT, "\"n_tokens\" should be an integer"},
-        {"\"n_tokens\": 7", "\"n_tokens\": 7.5", ISB_ERR_CORRUPT, "\"n_tokens\" should be an integer"},
+        {"\"n_tokens\": 7", "\"n_tokens\": 8", ISB_ERR_CORRUPT,
+         "counts 7 tokens, its .json says 8"},
+        {"\"n_tokens\": 7", "\"n_tokens\": -7", ISB_ERR_CORRUPT,
+         "\"n_tokens\" should be an integer"},
+        {"\"n_tokens\": 7", "\"n_tokens\": 7.5", ISB_ERR_CORRUPT,
+         "\"n_tokens\" should be an integer"},
         {"\"id_nbytes\": 2", "\"id_nbytes\": 3", ISB_ERR_CORRUPT, "ids of 3 bytes"},
-        {"\"n_codes\": 65536", "\"n_codes\": 70000", ISB_ERR_RANGE, "70000 codes do not fit ids of 2 bytes"},
+        {"\"n_codes\": 65536", "\"n_codes\": 70000", ISB_ERR_RANGE,
+         "70000 codes do not fit ids of 2 bytes"},
         {"\"n_codes\": 65536", "\"n_codes\": 0", ISB_ERR_CORRUPT, "with 0 codes"},
         {"isobit-dataset", "something-else", ISB_ERR_FORMAT, "does not describe a dataset"},
         {"\"version\": 1", "\"version\": 2", ISB_ERR_VERSION, "version 2"},
@@ -184,7 +204,8 @@ static void test_damaged_description(void) {
 static void test_ids_out_of_range(void) {
     renew();
     replace_in_json("\"n_codes\": 65536", "\"n_codes\": 300");
-    expect_damage("id too large", 1, ISB_ERR_CORRUPT, "d.bin has id 65535 at token 1, ids go to 299");
+    expect_damage("id too large", 1, ISB_ERR_CORRUPT,
+                  "d.bin has id 65535 at token 1, ids go to 299");
     isb__dataset *dataset = NULL;
     int32_t ids[7];
     CHECK_OK(ctx, isb__dataset_open(ctx, temp_path("d"), &dataset));
@@ -196,9 +217,11 @@ static void test_ids_out_of_range(void) {
 static void test_writer_refuses(void) {
     isb__dataset_writer *writer = NULL;
     const uint16_t ids[] = {1, 256};
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), "x", "", (int64_t)1 << 31, &writer), ISB_ERR_RANGE);
+    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), "x", "", (int64_t)1 << 31, &writer),
+                 ISB_ERR_RANGE);
     CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), "x", "", 0, &writer), ISB_ERR_RANGE);
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), "x", "", 256, &writer), ISB_ERR_NOT_FOUND);
+    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), "x", "", 256, &writer),
+                 ISB_ERR_NOT_FOUND);
     CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("r"), "bytes", "", 256, &writer));
     CHECK_STATUS(isb__dataset_writer_add(writer, ids, 2, 2), ISB_ERR_RANGE);
     CHECK(strstr(isb_context_error(ctx), "id 256 at token 1 of document 0") != NULL);
@@ -220,14 +243,19 @@ static void test_empty(void) {
     CHECK_STATUS(isb__loader_create(ctx, dataset, &options, &loader), ISB_ERR_EMPTY);
     isb__dataset_close(dataset);
     isb__dataset_remove(temp_path("empty"));
-    CHECK(!temp_exists(temp_path("empty.bin")) && !temp_exists(temp_path("empty.idx")) && !temp_exists(temp_path("empty.json")));
+    CHECK(!temp_exists(temp_path("empty.bin")) && !temp_exists(temp_path("empty.idx")) &&
+          !temp_exists(temp_path("empty.json")));
 }
 
-/* A file size limit stands for a full disk: whichever of the files it hits, nothing is left under the final names. */
+/* A file size limit stands for a full disk: whichever of the files it hits, nothing is left under
+ * the final names. */
 static void test_disk_full(void) {
     uint16_t ids[1000] = {0};
     signal(SIGXFSZ, SIG_IGN);
-    const struct { rlim_t limit; size_t count, n_documents; } cases[] = {
+    const struct {
+        rlim_t limit;
+        size_t count, n_documents;
+    } cases[] = {
         {100000, 1000, 2000}, /* the .bin, while it grows */
         {1500, 1000, 1},      /* the .bin, at the commit */
         {10000, 1, 1000},     /* the .idx */
@@ -247,7 +275,8 @@ static void test_disk_full(void) {
         const isb_status committed = isb__dataset_writer_commit(writer);
         setrlimit(RLIMIT_FSIZE, &old);
         CHECK_EQ(committed, ISB_ERR_NO_SPACE);
-        CHECK(!temp_exists(temp_path("full.bin")) && !temp_exists(temp_path("full.idx")) && !temp_exists(temp_path("full.json")));
+        CHECK(!temp_exists(temp_path("full.bin")) && !temp_exists(temp_path("full.idx")) &&
+              !temp_exists(temp_path("full.json")));
         CHECK_EQ(temp_count(temp_dir_path), 6);
     }
 }

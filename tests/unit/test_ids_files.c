@@ -1,4 +1,5 @@
-/* Text to files of ids and back, in every format; ids that are none; codes that need to know where documents end. */
+/* Text to files of ids and back, in every format; ids that are none; codes that need to know where
+ * documents end. */
 #include <isobit/data.h>
 
 #include "check.h"
@@ -54,8 +55,9 @@ static void test_formats(void) {
 }
 
 static void test_round_trip(void) {
-    static const char *const tokenizers[] = {"bytes", "window:b=16", "window:b=16,token=8", "window:b=64", "window:b=32,reset=0",
-                                             "ac", "static-ac", "ac:token=1"};
+    static const char *const tokenizers[] = {
+        "bytes", "window:b=16", "window:b=16,token=8", "window:b=64", "window:b=32,reset=0",
+        "ac",    "static-ac",   "ac:token=1"};
     const char *paths[] = {"one", "nothing", "two"};
     char both[100];
     snprintf(both, sizeof both, "%s%s", ONE, TWO);
@@ -118,7 +120,8 @@ static void test_whole_file(void) {
     CHECK_STATUS(isb_encode_files(ctx, two, 2, "ids", &options, &result), ISB_ERR_ARGUMENT);
 }
 
-static void expect_refused(const void *ids, size_t nbytes, isb_ids_format format, isb_status status, const char *says) {
+static void expect_refused(const void *ids, size_t nbytes, isb_ids_format format, isb_status status,
+                           const char *says) {
     isb_encode_options options = make_options("bytes", format);
     isb_encode_result result;
     temp_write("bad", ids, nbytes);
@@ -126,20 +129,28 @@ static void expect_refused(const void *ids, size_t nbytes, isb_ids_format format
     const isb_status found = isb_decode_file(ctx, "bad", "back", &options, &result);
     char detail[1300];
     snprintf(detail, sizeof detail, "%s: %s", isb_status_name(found), isb_context_error(ctx));
-    check_report(found == status && strstr(isb_context_error(ctx), says), __FILE__, __LINE__, says, detail);
+    check_report(found == status && strstr(isb_context_error(ctx), says), __FILE__, __LINE__, says,
+                 detail);
     CHECK(!temp_exists("back"));
 }
 
 static void test_refusals(void) {
-    expect_refused("1 2\n3 x\n", 8, ISB_IDS_TEXT, ISB_ERR_CORRUPT, "bad:2: expected ids in decimal (byte 3");
+    expect_refused("1 2\n3 x\n", 8, ISB_IDS_TEXT, ISB_ERR_CORRUPT,
+                   "bad:2: expected ids in decimal (byte 3");
     expect_refused("-1\n", 3, ISB_IDS_TEXT, ISB_ERR_CORRUPT, "bad:1: expected ids in decimal");
-    expect_refused("1,2\n", 4, ISB_IDS_TEXT, ISB_ERR_CORRUPT, "bad:1: expected ids in decimal (byte 2");
-    expect_refused("1\n2 256\n", 8, ISB_IDS_TEXT, ISB_ERR_UNDECODABLE, "bad, line 2: id 256 is out of range: \"bytes\" has ids 0 .. 255");
+    expect_refused("1,2\n", 4, ISB_IDS_TEXT, ISB_ERR_CORRUPT,
+                   "bad:1: expected ids in decimal (byte 2");
+    expect_refused("1\n2 256\n", 8, ISB_IDS_TEXT, ISB_ERR_UNDECODABLE,
+                   "bad, line 2: id 256 is out of range: \"bytes\" has ids 0 .. 255");
     expect_refused("99999999999999999999\n", 21, ISB_IDS_TEXT, ISB_ERR_UNDECODABLE, "out of range");
-    expect_refused("{\"ids\":[1]}\n{\"ids\":[1}\n", 23, ISB_IDS_JSON, ISB_ERR_CORRUPT, "bad:2: expected , or ]");
-    expect_refused("{\"ids\":[1.5]}\n", 14, ISB_IDS_JSON, ISB_ERR_CORRUPT, "bad:1: an id is not an integer");
-    expect_refused("{\"id\":[1]}\n", 11, ISB_IDS_JSON, ISB_ERR_CORRUPT, "bad:1: the object has no array \"ids\"");
-    expect_refused("{\"ids\":[300]}\n", 14, ISB_IDS_JSON, ISB_ERR_UNDECODABLE, "bad, line 1: id 300");
+    expect_refused("{\"ids\":[1]}\n{\"ids\":[1}\n", 23, ISB_IDS_JSON, ISB_ERR_CORRUPT,
+                   "bad:2: expected , or ]");
+    expect_refused("{\"ids\":[1.5]}\n", 14, ISB_IDS_JSON, ISB_ERR_CORRUPT,
+                   "bad:1: an id is not an integer");
+    expect_refused("{\"id\":[1]}\n", 11, ISB_IDS_JSON, ISB_ERR_CORRUPT,
+                   "bad:1: the object has no array \"ids\"");
+    expect_refused("{\"ids\":[300]}\n", 14, ISB_IDS_JSON, ISB_ERR_UNDECODABLE,
+                   "bad, line 1: id 300");
     expect_refused("abc", 3, ISB_IDS_U16, ISB_ERR_CORRUPT, "bad has 3 bytes, not a multiple of 2");
     expect_refused("abcdef", 6, ISB_IDS_U32, ISB_ERR_CORRUPT, "not a multiple of 4");
     expect_refused("a\0b\1", 4, ISB_IDS_U16, ISB_ERR_UNDECODABLE, "bad, byte 2: id 354");

@@ -1,11 +1,13 @@
-/* The JSON Lines scanner: what it takes, what it refuses and why, and that text comes through byte for byte. */
+/* The JSON Lines scanner: what it takes, what it refuses and why, and that text comes through byte
+ * for byte. */
 #include "data/jsonl.h"
 
 #include "check.h"
 
 /* The text of a line, or the reason why there is none, as a comparison that prints both. */
 static void expect_bytes(const char *line, size_t line_nbytes, const char *text, size_t nbytes) {
-    uint8_t *copy = malloc(line_nbytes + 1); /* exact size: a sanitizer sees every byte read too far */
+    uint8_t *copy =
+        malloc(line_nbytes + 1); /* exact size: a sanitizer sees every byte read too far */
     memcpy(copy, line, line_nbytes);
     copy = realloc(copy, line_nbytes ? line_nbytes : 1);
     const uint8_t *found = NULL;
@@ -13,12 +15,16 @@ static void expect_bytes(const char *line, size_t line_nbytes, const char *text,
     isb__json_error error = {"", 0};
     const bool ok = isb__json_text(copy, line_nbytes, &found, &found_nbytes, &error);
     char detail[256];
-    snprintf(detail, sizeof detail, "%.*s: %s at %zu", line_nbytes < 80 ? (int)line_nbytes : 80, line, error.reason, error.offset);
-    check_report(ok && found_nbytes == nbytes && memcmp(found, text, nbytes) == 0, __FILE__, __LINE__, "text", detail);
+    snprintf(detail, sizeof detail, "%.*s: %s at %zu", line_nbytes < 80 ? (int)line_nbytes : 80,
+             line, error.reason, error.offset);
+    check_report(ok && found_nbytes == nbytes && memcmp(found, text, nbytes) == 0, __FILE__,
+                 __LINE__, "text", detail);
     free(copy);
 }
 
-static void expect(const char *line, const char *text) { expect_bytes(line, strlen(line), text, strlen(text)); }
+static void expect(const char *line, const char *text) {
+    expect_bytes(line, strlen(line), text, strlen(text));
+}
 
 static void expect_refused(const char *line, const char *reason, size_t offset) {
     const size_t nbytes = strlen(line);
@@ -29,8 +35,10 @@ static void expect_refused(const char *line, const char *reason, size_t offset) 
     isb__json_error error = {"taken", 0};
     const bool ok = isb__json_text(copy, nbytes, &found, &found_nbytes, &error);
     char detail[256];
-    snprintf(detail, sizeof detail, "%s: %s at %zu, expected %s at %zu", line, error.reason, error.offset, reason, offset);
-    check_report(!ok && strstr(error.reason, reason) && error.offset == offset, __FILE__, __LINE__, "refused", detail);
+    snprintf(detail, sizeof detail, "%s: %s at %zu, expected %s at %zu", line, error.reason,
+             error.offset, reason, offset);
+    check_report(!ok && strstr(error.reason, reason) && error.offset == offset, __FILE__, __LINE__,
+                 "refused", detail);
     free(copy);
 }
 
@@ -38,7 +46,9 @@ static void test_values(void) {
     expect("{\"text\":\"a\"}", "a");
     expect(" \t{ \"text\" : \"a\" } \r", "a");
     expect("{\"text\":\"\"}", "");
-    expect("{\"id\":-0.5e+7,\"a\":[1,[2,{}],{\"text\":\"no\"}],\"t\":true,\"n\":null,\"f\":false,\"text\":\"yes\"}", "yes");
+    expect("{\"id\":-0.5e+7,\"a\":[1,[2,{}],{\"text\":\"no\"}],\"t\":true,\"n\":null,\"f\":false,"
+           "\"text\":\"yes\"}",
+           "yes");
     expect("{\"x\":NaN,\"y\":-Infinity,\"z\":Infinity,\"text\":\"python\"}", "python");
     expect("{\"text\":\"first\",\"text\":\"last\"}", "last");
     expect("{\"\\u0074ext\":\"escaped key\"}", "escaped key");
@@ -49,13 +59,14 @@ static void test_escapes(void) {
     expect("{\"text\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"}", "\"\\/\b\f\n\r\t");
     expect("{\"text\":\"caf\\u00e9 \\u20AC\"}", "caf\xC3\xA9 \xE2\x82\xAC");
     expect("{\"text\":\"\\ud83d\\ude00!\"}", "\xF0\x9F\x98\x80!");
-    expect("{\"text\":\"\\ud83d\"}", "\xED\xA0\xBD");             /* lone surrogates: 3 bytes */
+    expect("{\"text\":\"\\ud83d\"}", "\xED\xA0\xBD"); /* lone surrogates: 3 bytes */
     expect("{\"text\":\"\\ude00\\ud83d\"}", "\xED\xB8\x80\xED\xA0\xBD");
     expect("{\"text\":\"\\ud83dx\\ude00\"}", "\xED\xA0\xBDx\xED\xB8\x80");
     expect("{\"text\":\"\\ud83d\\n\"}", "\xED\xA0\xBD\n");
     expect("{\"text\":\"\\ud83d\\ud83d\\ude00\"}", "\xED\xA0\xBD\xF0\x9F\x98\x80");
     expect_bytes("{\"text\":\"a\\u0000b\"}", 19, "a\0b", 3);
-    expect("{\"text\":\"\xff\xfe \xc3 \x80\"}", "\xff\xfe \xc3 \x80"); /* bytes that are no UTF-8 pass */
+    expect("{\"text\":\"\xff\xfe \xc3 \x80\"}",
+           "\xff\xfe \xc3 \x80"); /* bytes that are no UTF-8 pass */
 }
 
 static void test_refusals(void) {
@@ -137,7 +148,9 @@ static void test_ids(void) {
     uint32_t id;
     while (isb__json_next_id(&array, &at, &id, &error) == 1) CHECK_EQ(id, expected[n++]);
     CHECK_EQ(n, 4);
-    const char *bad[] = {"[-1]", "[1.5]", "[4294967296]", "[\"1\"]", "[[1]]", "[1e3]", "[99999999999999999999999]", "[null]"};
+    const char *bad[] = {
+        "[-1]",  "[1.5]", "[4294967296]", "[\"1\"]", "[[1]]", "[1e3]", "[99999999999999999999999]",
+        "[null]"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
         array = (isb__json_value){(const uint8_t *)bad[i], strlen(bad[i])};
         at = 0;
@@ -156,6 +169,7 @@ int main(int argc, char **argv) {
     test_depth();
     test_round_trip(seed);
     test_ids();
-    CHECK(isb__json_is_blank((const uint8_t *)" \t\r", 3) && !isb__json_is_blank((const uint8_t *)" x", 2));
+    CHECK(isb__json_is_blank((const uint8_t *)" \t\r", 3) &&
+          !isb__json_is_blank((const uint8_t *)" x", 2));
     return check_end();
 }

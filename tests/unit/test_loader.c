@@ -1,5 +1,5 @@
-/* Training rows against a naive model of the ring: every id is a target exactly once an epoch, rows are what the ring says,
- * any position can be had alone, and cuts change inputs and starts only. */
+/* Training rows against a naive model of the ring: every id is a target exactly once an epoch, rows
+ * are what the ring says, any position can be had alone, and cuts change inputs and starts only. */
 #include "base/rng.h"
 #include "check.h"
 #include "data/dataset.h"
@@ -9,7 +9,10 @@ static isb_context *ctx;
 
 enum { N_CODES = 1000, MASKED = -1 };
 
-typedef struct ring { int32_t ids[20000]; size_t n; } ring;
+typedef struct ring {
+    int32_t ids[20000];
+    size_t n;
+} ring;
 
 /* Documents of random lengths, empty ones among them; every id tells its own place. */
 static isb__dataset *make_dataset(isb__rng *rng, size_t n_documents, size_t longest, ring *r) {
@@ -21,7 +24,8 @@ static isb__dataset *make_dataset(isb__rng *rng, size_t n_documents, size_t long
         uint16_t ids[1024];
         const size_t count = d == 0 ? longest : isb__rng_below(rng, longest + 1);
         r->ids[r->n++] = N_CODES;
-        for (size_t i = 0; i < count; ++i) r->ids[r->n++] = ids[i] = (uint16_t)isb__rng_below(rng, N_CODES);
+        for (size_t i = 0; i < count; ++i)
+            r->ids[r->n++] = ids[i] = (uint16_t)isb__rng_below(rng, N_CODES);
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, count, count));
     }
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
@@ -29,7 +33,10 @@ static isb__dataset *make_dataset(isb__rng *rng, size_t n_documents, size_t long
     return dataset;
 }
 
-typedef struct rows { int32_t *inputs, *targets, *starts; size_t B, T; } rows;
+typedef struct rows {
+    int32_t *inputs, *targets, *starts;
+    size_t B, T;
+} rows;
 
 static rows make_rows(size_t B, size_t T) {
     return (rows){malloc(B * T * 4), malloc(B * T * 4), malloc(B * T * 4), B, T};
@@ -43,8 +50,11 @@ static void fill(const isb__loader *loader, uint64_t position, rows *r) {
     isb__loader_fill(loader, position, r->inputs, r->targets, r->starts);
 }
 
-/* A step of the ring as one number, to compare what an epoch's rows hold with the ring, whatever the order. */
-static uint64_t step(int32_t input, int32_t target) { return (uint64_t)(uint32_t)input << 32 | (uint32_t)target; }
+/* A step of the ring as one number, to compare what an epoch's rows hold with the ring, whatever
+ * the order. */
+static uint64_t step(int32_t input, int32_t target) {
+    return (uint64_t)(uint32_t)input << 32 | (uint32_t)target;
+}
 
 static int compare_steps(const void *a, const void *b) {
     const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -59,8 +69,10 @@ static void check_row_starts(const rows *r, size_t row, int isolate) {
     }
 }
 
-/* One epoch, row by row: each row is a chain, all steps of the ring are there once, and the rest is padding. */
-static void check_epoch(const ring *g, const isb__loader *loader, uint64_t epoch, size_t T, int isolate) {
+/* One epoch, row by row: each row is a chain, all steps of the ring are there once, and the rest is
+ * padding. */
+static void check_epoch(const ring *g, const isb__loader *loader, uint64_t epoch, size_t T,
+                        int isolate) {
     const uint64_t n_rows = isb__loader_rows_per_epoch(loader);
     uint64_t *found = malloc(n_rows * T * 8), *expected = malloc(g->n * 8);
     rows r = make_rows(1, T);
@@ -86,15 +98,18 @@ static void check_epoch(const ring *g, const isb__loader *loader, uint64_t epoch
 
 static void test_epochs(isb__rng *rng) {
     static ring g;
-    const size_t shapes[][3] = {{1, 1, 4}, {1, 5, 16}, {3, 4, 8}, {10, 30, 7}, {40, 60, 64}, {200, 20, 33}, {5, 900, 128}};
+    const size_t shapes[][3] = {{1, 1, 4},    {1, 5, 16},    {3, 4, 8},    {10, 30, 7},
+                                {40, 60, 64}, {200, 20, 33}, {5, 900, 128}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; ++s) {
         isb__dataset *dataset = make_dataset(rng, shapes[s][0], shapes[s][1], &g);
         for (int isolate = 0; isolate < 2; ++isolate) {
-            const isb__loader_options options = {.B = 1, .T = shapes[s][2], .seed = s, .isolate_documents = isolate};
+            const isb__loader_options options = {
+                .B = 1, .T = shapes[s][2], .seed = s, .isolate_documents = isolate};
             isb__loader *loader = NULL;
             CHECK_OK(ctx, isb__loader_create(ctx, dataset, &options, &loader));
             CHECK_EQ(isb__loader_rows_per_epoch(loader), (g.n + options.T - 1) / options.T);
-            for (uint64_t epoch = 0; epoch < 3; ++epoch) check_epoch(&g, loader, epoch, options.T, isolate);
+            for (uint64_t epoch = 0; epoch < 3; ++epoch)
+                check_epoch(&g, loader, epoch, options.T, isolate);
             isb__loader_free(loader);
         }
         isb__dataset_close(dataset);
@@ -108,12 +123,14 @@ static int same(const rows *a, size_t row_a, const rows *b, size_t row_b) {
            memcmp(a->starts + from_a, b->starts + from_b, nbytes) == 0;
 }
 
-/* Row number B * position + b does not depend on B, nor on what was read before; seeds and epochs differ. */
+/* Row number B * position + b does not depend on B, nor on what was read before; seeds and epochs
+ * differ. */
 static void test_positions(isb__rng *rng) {
     static ring g;
     enum { T = 32, N = 200 };
     isb__dataset *dataset = make_dataset(rng, 50, 100, &g);
-    isb__loader_options options = {.B = 1, .T = T, .seed = 7, .isolate_documents = 1, .cut_share = 0.5, .cut_min = 4};
+    isb__loader_options options = {
+        .B = 1, .T = T, .seed = 7, .isolate_documents = 1, .cut_share = 0.5, .cut_min = 4};
     isb__loader *one = NULL, *five = NULL, *other = NULL;
     CHECK_OK(ctx, isb__loader_create(ctx, dataset, &options, &one));
     options.B = 5;
@@ -163,7 +180,8 @@ static void test_cuts(isb__rng *rng) {
             for (int32_t t = 0; t < T; ++t) {
                 const int is_cut = a.inputs[t] != b.inputs[t];
                 const int restarts = isolate && a.inputs[t] == N_CODES;
-                if (is_cut) CHECK(b.inputs[t] == N_CODES && b.targets[t] >= 0 && b.targets[t] != N_CODES);
+                if (is_cut)
+                    CHECK(b.inputs[t] == N_CODES && b.targets[t] >= 0 && b.targets[t] != N_CODES);
                 if (is_cut || restarts) start = t;
                 /* A cut may fall on a boundary, whose input is the same: only the start tells. */
                 if (!isolate && a.inputs[t] == N_CODES && b.starts[t] == t) start = t;
@@ -187,8 +205,12 @@ static void test_refusals(isb__rng *rng) {
     static ring g;
     isb__dataset *dataset = make_dataset(rng, 2, 10, &g);
     const isb__loader_options bad[] = {
-        {.B = 0, .T = 4}, {.B = 1, .T = 0}, {.B = SIZE_MAX / 2, .T = 16}, {.B = 1, .T = 4, .cut_share = 1.5},
-        {.B = 1, .T = 4, .cut_share = -1}, {.B = 1, .T = 4, .cut_share = 0.5, .cut_min = 5},
+        {.B = 0, .T = 4},
+        {.B = 1, .T = 0},
+        {.B = SIZE_MAX / 2, .T = 16},
+        {.B = 1, .T = 4, .cut_share = 1.5},
+        {.B = 1, .T = 4, .cut_share = -1},
+        {.B = 1, .T = 4, .cut_share = 0.5, .cut_min = 5},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
         isb__loader *loader = NULL;

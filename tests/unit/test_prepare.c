@@ -1,5 +1,5 @@
-/* isb_prepare(): what lands in the datasets decodes to the documents, the split is disjoint and does not depend on order,
- * and failures leave nothing. */
+/* isb_prepare(): what lands in the datasets decodes to the documents, the split is disjoint and
+ * does not depend on order, and failures leave nothing. */
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -20,13 +20,15 @@ static void make_documents(isb__rng *rng) {
     for (int d = 0; d < N_DOCUMENTS; ++d) {
         size_t n = (size_t)sprintf(documents[d], d == 17 ? "" : "document %d:", d);
         for (uint64_t words = d == 17 ? 0 : isb__rng_below(rng, 20); words > 0; --words) {
-            static const char *const list[] = {" the", " cat", " sat", " on", " a", " mat", ".", "\xff\xfe", "\n"};
+            static const char *const list[] = {" the", " cat", " sat",     " on", " a",
+                                               " mat", ".",    "\xff\xfe", "\n"};
             n += (size_t)sprintf(documents[d] + n, "%s", list[isb__rng_below(rng, 9)]);
         }
     }
 }
 
-/* Documents from..to as JSON Lines, forwards or backwards; line breaks are the only bytes that need an escape. */
+/* Documents from..to as JSON Lines, forwards or backwards; line breaks are the only bytes that need
+ * an escape. */
 static void write_jsonl(const char *path, int from, int to, int backwards) {
     FILE *file = fopen(path, "wb");
     CHECK_FATAL(file != NULL);
@@ -49,8 +51,8 @@ static void make_m1(const char *dir) {
     CHECK_OK(ctx, isb__m1_write_static(ctx, dir, counts));
 }
 
-static void prepare(const char *const *paths, size_t n_paths, const char *prefix, const char *tokenizer, const char *m1_dir,
-                    isb_prepare_result *result) {
+static void prepare(const char *const *paths, size_t n_paths, const char *prefix,
+                    const char *tokenizer, const char *m1_dir, isb_prepare_result *result) {
     isb_prepare_options options;
     isb_prepare_options_init(&options);
     options.tokenizer = tokenizer;
@@ -84,7 +86,8 @@ static size_t decode_dataset(const char *prefix, const char *m1_dir, int *seen, 
         CHECK_EQ(decoded.status, ISB_OK);
         int d = 0;
         while (d < N_DOCUMENTS && (seen[d] != 0 || strlen(documents[d]) != decoded.nbytes ||
-                                   memcmp(documents[d], decoded.bytes, decoded.nbytes) != 0)) ++d;
+                                   memcmp(documents[d], decoded.bytes, decoded.nbytes) != 0))
+            ++d;
         CHECK_FATAL(d < N_DOCUMENTS);
         CHECK_EQ(isb__split_of(decoded.bytes, decoded.nbytes, 100, 100), mark);
         seen[d] = mark;
@@ -116,7 +119,8 @@ static void check_all(const char *prefix, const char *m1_dir, const isb_prepare_
     }
     CHECK_EQ(result->n_documents, N_DOCUMENTS);
     CHECK_EQ(result->n_bytes, n_bytes);
-    CHECK(result->n_tokens > 0 && result->bytes_per_token == (double)n_bytes / (double)result->n_tokens);
+    CHECK(result->n_tokens > 0 &&
+          result->bytes_per_token == (double)n_bytes / (double)result->n_tokens);
     CHECK_EQ(result->n_windows_failed, 0);
 }
 
@@ -129,8 +133,13 @@ static int same_file(const char *a, const char *b) {
 }
 
 static void test_round_trip(void) {
-    static const char *const tokenizers[] = {"bytes", "window:b=16", "window:b=24,token=8", "window:b=32,variant=delay,reset=0",
-                                             "ac", "ac:token=8", "static-ac"};
+    static const char *const tokenizers[] = {"bytes",
+                                             "window:b=16",
+                                             "window:b=24,token=8",
+                                             "window:b=32,variant=delay,reset=0",
+                                             "ac",
+                                             "ac:token=8",
+                                             "static-ac"};
     const char *m1 = "m1", *path = "all.jsonl";
     write_jsonl(path, 0, N_DOCUMENTS, 0);
     make_m1(m1);
@@ -144,7 +153,8 @@ static void test_round_trip(void) {
     }
 }
 
-/* Shards in another order, packed otherwise: the same sides, and for the same order the same bytes. */
+/* Shards in another order, packed otherwise: the same sides, and for the same order the same bytes.
+ */
 static void test_order(void) {
     const char *shards[] = {"s1.jsonl", "s0.jsonl"};
     write_jsonl(shards[1], 0, 100, 0);
