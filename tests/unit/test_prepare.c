@@ -18,8 +18,9 @@ static char documents[N_DOCUMENTS][200];
 
 static void make_documents(isb__rng *rng) {
     for (int d = 0; d < N_DOCUMENTS; ++d) {
-        size_t n = (size_t)sprintf(documents[d], d == 17 ? "" : "document %d:", d);
-        for (uint64_t words = d == 17 ? 0 : isb__rng_below(rng, 20); words > 0; --words) {
+        if (d == 17) continue; /* an empty one */
+        size_t n = (size_t)sprintf(documents[d], "document %d:", d);
+        for (uint64_t words = isb__rng_below(rng, 20); words > 0; --words) {
             static const char *const list[] = {" the", " cat", " sat",     " on", " a",
                                                " mat", ".",    "\xff\xfe", "\n"};
             n += (size_t)sprintf(documents[d] + n, "%s", list[isb__rng_below(rng, 9)]);
