@@ -56,7 +56,8 @@ static const option_spec train_options[] = {
     {.name = "tokens", .metavar = "N", .type = OPTION_COUNT, .low = 1, AT(tokens),
      .help = "tokens trained on"},
     {.name = "minutes", .metavar = "M", .type = OPTION_REAL, .low = 0.001, .high = 1e6, AT(minutes),
-     .help = "wall time, such as 2.5"},
+     .help = "minutes of training proper, such as 2.5: preparing, measuring and saving do not "
+             "count"},
     {.name = "flops", .metavar = "F", .type = OPTION_REAL, .low = 1, AT(flops),
      .help = "training FLOPs, such as 1e15: three times every product of the forward pass"},
 
@@ -95,7 +96,8 @@ static const option_spec train_options[] = {
     {.name = "lr-final", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .otherwise = "0.1",
      AT(lr_final), .help = "share of --lr left at the end (cosine, linear, wsd)"},
     {.name = "warmup", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(warmup),
-     .help = "steps over which the rate rises; without it 2% of the run, at least 10"},
+     .help = "steps over which the rate rises; without it 100, or 2% of the run if that is more, "
+             "at most a tenth of it"},
     {.name = "weight-decay", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 10,
      .otherwise = "0.1", AT(weight_decay), .help = "0: none; with adafactor none unless given"},
     {.name = "grad-clip", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1e6, .otherwise = "1",

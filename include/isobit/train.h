@@ -1,11 +1,14 @@
 /* isobit/train.h: trains a model (M1 or M2) on a token dataset or straight on text.
  *
  * The run's folder:
- *   config.json, model.safetensors    the latest saved model (Hugging Face form); m1/ the M1 behind its tokenizer
- *   checkpoints/step-00000200/        model, optimiser, state.json: what resume needs; the last `keep` are kept
- *   log.jsonl                         one object a line: step, tokens, loss, bits_per_token, bits_per_byte, lr, grad_norm, tokens_per_s ...
+ *   config.json, model.safetensors    the latest saved model (Hugging Face form)
+ *   m1/                               the M1 behind its tokenizer
+ *   checkpoints/step-00000200/        model, optimiser, state.json: what resume needs
+ *   log.jsonl                         one object a line: step, tokens, loss, bits_per_byte, lr ...
  *   events.out.tfevents.*             the same for TensorBoard
  *   data/                             the dataset made from text, if text was given
+ *
+ * docs/training.md is the guide.
  */
 #ifndef ISOBIT_TRAIN_H
 #define ISOBIT_TRAIN_H
@@ -29,61 +32,72 @@ typedef enum isb_schedule {
 
 typedef struct isb_train_options {
     size_t struct_size;
-    /* data: exactly one of the two */
-    const char *dataset_prefix;        /* made by isb_prepare(): PREFIX or PREFIX.train (+ PREFIX.valid if there) */
-    const char *const *text_paths;     /* or text, tokenised into OUT/data first */
+    /* Data: exactly one of the two.  A dataset made by isb_prepare(): PREFIX or PREFIX.train (and
+     * PREFIX.valid if there); or text, tokenised into OUT/data first as `prepare` says. */
+    const char *dataset_prefix;
+    const char *const *text_paths;
     size_t n_text_paths;
-    isb_prepare_options prepare;       /* tokenizer, M1, split; for text_paths */
-    const char *m1_dir;                /* M1 of the dataset's tokenizer, copied into OUT/m1; checked against its identity */
+    isb_prepare_options prepare; /* tokenizer, M1, split */
+    const char *m1_dir;          /* M1 of the dataset's tokenizer: checked, copied into OUT/m1 */
 
     const char *out_dir;
-    isb_model_config model;            /* vocab_size 0: from the dataset; context_length 0: 512 */
-    const char *init_from;             /* continue from this model folder's weights; NULL: random */
-    int resume;                        /* go on from the newest whole checkpoint in out_dir; an error if none.  What is 0 or NULL
-                                          is as it was; what is set must be as it was, but for budgets, intervals, keep */
-    int overwrite;                     /* out_dir may hold an older run, which is replaced */
+    isb_model_config model;      /* vocab_size 0: from the dataset; context_length 0: 512 */
+    const char *init_from;       /* start from this model folder's weights; NULL: random */
+    /* Go on from the newest whole checkpoint in out_dir; an error if there is none.  What is 0 or
+     * NULL is as it was; what is set must be as it was, but for budgets, intervals and keep. */
+    int resume;
+    int overwrite;               /* out_dir may hold an older run, which is replaced */
 
-    /* budget: the first that is reached ends the run; all 0: 1000 steps.  The schedule's length is the budget: with
-     * max_minutes alone it is a fraction of time. */
+    /* Budget: the first that is reached ends the run; all 0: 1000 steps.  The schedule's length is
+     * the budget: with max_minutes alone it is a fraction of time.  Minutes are those of training
+     * proper, as `seconds` below; FLOPs are 3 x forward, all products. */
     uint64_t max_steps, max_tokens;
-    double max_minutes, max_flops;     /* of training proper, as `seconds` below; training FLOPs as reported: 3 x forward,
-                                          all products */
+    double max_minutes, max_flops;
 
-    size_t batch_rows;                 /* B rows of T tokens a micro-batch; 0: 8 */
-    size_t accumulate;                 /* micro-batches a step; 0: 1 */
+    size_t batch_rows;           /* B rows of T tokens a micro-batch; 0: 8 */
+    size_t accumulate;           /* micro-batches a step; 0: 1 */
     isb_optimizer optimizer;
     isb_schedule schedule;
-    double lr, lr_final_ratio;         /* 0: default by size and optimiser; 0.1 (negative lr_final_ratio: 0) */
-    uint64_t warmup_steps;             /* 0: 2% of the run, at least 10; 10,000 for Adafactor with rsqrt, as published */
-    double weight_decay, beta1, beta2, eps, grad_clip, z_loss; /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4;
-                                                                  negative: off (0) */
+    double lr;                   /* at its highest; 0: by size and optimiser */
+    double lr_final_ratio;       /* 0: 0.1; negative: 0 */
+    /* 0: 100, or 2% of the run if that is more, at most a tenth of it; 5% of the time if only time
+     * is limited; 10,000 for Adafactor with rsqrt, as published. */
+    uint64_t warmup_steps;
+    /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4; negative: off. */
+    double weight_decay, beta1, beta2, eps, grad_clip, z_loss;
     uint64_t seed;
-    double cut_share;                  /* for M1: share of rows cut into short pieces, see docs/training.md; 0: none */
+    double cut_share;            /* for an M1: share of rows cut into short pieces; 0: none */
 
-    uint64_t save_every, eval_every, log_every; /* steps; 0: only at the end; at the end and at up to 10 points; 10 */
-    size_t eval_batches;               /* 0: 20 */
-    size_t keep;                       /* checkpoints kept; 0: 2 */
+    uint64_t save_every;         /* steps; 0: only at the end and when interrupted */
+    uint64_t eval_every;         /* 0: at the end, and at up to 10 points */
+    uint64_t log_every;          /* 0: 10 */
+    size_t eval_batches;         /* 0: 20 */
+    size_t keep;                 /* checkpoints kept; 0: 2 */
 } isb_train_options;
 ISB_API void isb_train_options_init(isb_train_options *options);
 
 typedef struct isb_train_result {
     uint64_t steps, tokens;
-    double seconds;                    /* training proper, without data preparation, evaluation and saving */
+    double seconds;              /* training proper: without preparation, evaluation, saving */
     double tokens_per_s, train_flops, flops_per_s;
-    double train_loss_nats;            /* mean of the last 10% of steps, per token */
+    double train_loss_nats;      /* mean of the last 10% of steps, per target */
     double valid_loss_nats, valid_bits_per_byte; /* NaN without validation data */
-    uint64_t memory_nbytes;            /* parameters, gradients, optimiser, activations */
+    uint64_t memory_nbytes;      /* parameters, gradients, optimiser, activations */
     isb_model_info model;
 } isb_train_result;
 
-/* Errors: EMPTY (no tokens, or fewer than a row), MISMATCH (dataset and model or M1), EXISTS (out_dir holds a run and neither
- * resume nor overwrite is set), RANGE, DIVERGED (loss is not finite; the last checkpoint stays), NO_SPACE, CANCELLED (a
- * checkpoint is written first: resume goes on from there). */
-ISB_API isb_status isb_train(isb_context *context, const isb_train_options *options, isb_train_result *result);
+/* result may be NULL.
+ * Errors: EMPTY (no tokens, or fewer than a row), MISMATCH (dataset and model or M1), EXISTS
+ * (out_dir holds a run and neither resume nor overwrite is set), RANGE, DIVERGED (loss is not
+ * finite; the last checkpoint stays), NO_SPACE, CANCELLED (a checkpoint is written first: resume
+ * goes on from there). */
+ISB_API isb_status isb_train(isb_context *context, const isb_train_options *options,
+                             isb_train_result *result);
 
-/* The static M1: byte counts of a corpus, as a folder. */
-ISB_API isb_status isb_train_static(isb_context *context, const char *const *paths, size_t n_paths, const isb_corpus_options *corpus,
-                                    const char *out_dir, int overwrite);
+/* The static M1: byte counts of a corpus, as a folder.  Errors: EXISTS, EMPTY, those of corpora. */
+ISB_API isb_status isb_train_static(isb_context *context, const char *const *paths, size_t n_paths,
+                                    const isb_corpus_options *corpus, const char *out_dir,
+                                    int overwrite);
 
 #ifdef __cplusplus
 }

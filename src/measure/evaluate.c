@@ -1,7 +1,7 @@
 /* isb_evaluate(): bits per byte of a model on documents, and what they cost.
  *
- * Text goes through the model's tokenizer document by document, each document's tokens through the scorer
- * (train/score.h), and the sums into the formulas of the header. */
+ * Text goes through the model's tokenizer document by document, each document's tokens through
+ * the scorer (train/score.h), and the sums into the formulas of the header. */
 #include <isobit/evaluate.h>
 
 #include <math.h>
@@ -25,8 +25,8 @@ typedef struct evaluation {
     isb__scorer *scorer;
     size_t T;
     isb_corpus *corpus;
-    isb__progress_state progress;              /* in targets */
-    int32_t *ids;                              /* one document, widened */
+    isb__progress_state progress; /* in targets */
+    int32_t *ids;                 /* one document, widened */
     size_t ids_capacity;
     uint64_t n_documents, n_bytes, n_tokens;
 } evaluation;
@@ -40,9 +40,11 @@ void isb_evaluate_options_init(isb_evaluate_options *options) {
 
 static isb_status check(isb_context *ctx, const isb_evaluate_options *o, size_t n_paths) {
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, o, "isb_evaluate_options"));
-    if (!o->model_dir) return isb__fail(ctx, ISB_ERR_ARGUMENT, "model_dir is missing: the model to evaluate");
+    if (!o->model_dir)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "model_dir is missing: the model to evaluate");
     if (o->dataset_prefix && n_paths > 0) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "both text and dataset_prefix are given; evaluate on one of the two");
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "both text and dataset_prefix are given; evaluate on one of the two");
     }
     if (o->dataset_prefix || n_paths > 0) return ISB_OK;
     return isb__fail(ctx, ISB_ERR_ARGUMENT, "nothing to evaluate on: give text or dataset_prefix");
@@ -52,17 +54,21 @@ static isb_status choose_context(evaluation *e) {
     const size_t most = (size_t)e->model->config.context_length;
     e->T = e->options->context_length ? e->options->context_length : most;
     if (e->T <= most) return ISB_OK;
-    return isb__fail(e->ctx, ISB_ERR_RANGE, "context_length is %zu, but the model was trained on at most %zu tokens", e->T, most);
+    return isb__fail(e->ctx, ISB_ERR_RANGE,
+                     "context_length is %zu, but the model was trained on at most %zu tokens", e->T,
+                     most);
 }
 
 static isb_status open(evaluation *e) {
     const isb_evaluate_options *o = e->options;
     ISB_TRY(isb_model_load(e->ctx, o->model_dir, &e->model));
-    ISB_TRY(isb__tokenizer_open_for_model(e->ctx, e->model, o->model_dir, o->m1_dir, &e->tokenizer));
+    ISB_TRY(
+        isb__tokenizer_open_for_model(e->ctx, e->model, o->model_dir, o->m1_dir, &e->tokenizer));
     ISB_TRY(choose_context(e));
     const size_t B = e->T < BATCH_NTOKENS ? BATCH_NTOKENS / e->T : 1;
     ISB_TRY(isb__graph_create(e->ctx, e->model, B, e->T, 0, 0, &e->graph));
-    return isb__scorer_create(e->ctx, e->graph, B, e->T, o->stride, (int32_t)e->tokenizer->n_codes, &e->scorer);
+    return isb__scorer_create(e->ctx, e->graph, B, e->T, o->stride, (int32_t)e->tokenizer->n_codes,
+                              &e->scorer);
 }
 
 static void evaluation_free(evaluation *e) {
@@ -77,7 +83,8 @@ static void evaluation_free(evaluation *e) {
 /* ---- documents ---- */
 
 /* How much text is to come is known only as a share of the files. */
-static isb_status score_document(void *user, const isb__bytes_view *document, const isb__encoded *encoded) {
+static isb_status score_document(void *user, const isb__bytes_view *document,
+                                 const isb__encoded *encoded) {
     evaluation *e = user;
     (void)document;
     const double fraction = isb_corpus_fraction(e->corpus);
@@ -91,7 +98,8 @@ static isb_status score_document(void *user, const isb__bytes_view *document, co
 
 static isb_status score_text(evaluation *e, const char *const *paths, size_t n_paths) {
     ISB_TRY(isb_corpus_open(e->ctx, paths, n_paths, &e->options->corpus, &e->corpus));
-    isb__encode_job job = {.ctx = e->ctx, .codec = e->tokenizer->codec, .corpus = e->corpus, .task = "encode"};
+    isb__encode_job job = {
+        .ctx = e->ctx, .codec = e->tokenizer->codec, .corpus = e->corpus, .task = "encode"};
     job.sink = score_document;
     job.user = e;
     const isb_status status = isb__encode_corpus(&job);
@@ -101,9 +109,12 @@ static isb_status score_text(evaluation *e, const char *const *paths, size_t n_p
 
 static isb_status check_dataset(const evaluation *e, const isb_dataset_info *info) {
     const isb__tokenizer *t = e->tokenizer;
-    if (strcmp(info->tokenizer, t->spec) == 0 && strcmp(info->m1_identity, t->m1_identity) == 0) return ISB_OK;
-    return isb__fail(e->ctx, ISB_ERR_MISMATCH, "the dataset %s has ids of %s (M1 '%s'), but the model reads ids of %s (M1 '%s')",
-                     e->options->dataset_prefix, info->tokenizer, info->m1_identity, t->spec, t->m1_identity);
+    if (strcmp(info->tokenizer, t->spec) == 0 && strcmp(info->m1_identity, t->m1_identity) == 0)
+        return ISB_OK;
+    return isb__fail(
+        e->ctx, ISB_ERR_MISMATCH,
+        "the dataset %s has ids of %s (M1 '%s'), but the model reads ids of %s (M1 '%s')",
+        e->options->dataset_prefix, info->tokenizer, info->m1_identity, t->spec, t->m1_identity);
 }
 
 static isb_status score_dataset(evaluation *e) {
@@ -125,16 +136,19 @@ static isb_status score_dataset(evaluation *e) {
 static double bytes_per_reset(const evaluation *e, double bytes_per_token) {
     const isb__code_params *p = isb__codec_params(e->tokenizer->codec);
     if (p->kind != ISB__CODE_EQUAL_INFO || p->reset_windows == 0) return 0;
-    return bytes_per_token * (double)p->window_nbits / (double)p->token_nbits * (double)p->reset_windows;
+    return bytes_per_token * (double)p->window_nbits / (double)p->token_nbits *
+           (double)p->reset_windows;
 }
 
-/* All products of M1 for one byte.  It looks back to its last reset, which in windows is a few bytes away. */
+/* All products of M1 for one byte.  It looks back to its last reset, which in windows is a few
+ * bytes away. */
 static isb_status m1_flops_all(const evaluation *e, double bytes_per_token, double *flops) {
     *flops = 0;
     if (e->tokenizer->m1_flops_per_byte == 0) return ISB_OK;
     isb_model *m1 = NULL;
     ISB_TRY(isb_model_load(e->ctx, e->tokenizer->m1_dir, &m1));
-    const double reset = bytes_per_reset(e, bytes_per_token), most = (double)m1->config.context_length;
+    const double reset = bytes_per_reset(e, bytes_per_token),
+                 most = (double)m1->config.context_length;
     const double span = reset > 0 && reset < most ? reset : most;
     const isb__model_flops f = isb__model_forward_flops(&m1->config, (span + 1) / 2);
     *flops = f.matrices + f.attention + f.logits;
@@ -142,12 +156,15 @@ static isb_status m1_flops_all(const evaluation *e, double bytes_per_token, doub
     return ISB_OK;
 }
 
-static isb_status fill_result(const evaluation *e, const isb__score *score, isb_evaluate_result *r) {
+static isb_status fill_result(const evaluation *e, const isb__score *score,
+                              isb_evaluate_result *r) {
     const isb_model_config *config = &e->model->config;
-    const double bits = score->nats / log(2.0), n_bytes = (double)e->n_bytes, n_tokens = (double)e->n_tokens;
+    const double bits = score->nats / log(2.0), n_bytes = (double)e->n_bytes,
+                 n_tokens = (double)e->n_tokens;
     const isb__model_flops f = isb__model_forward_flops(config, ((double)e->T + 1) / 2);
     double m1_all;
-    *r = (isb_evaluate_result){.n_documents = e->n_documents, .n_bytes = e->n_bytes, .n_tokens = e->n_tokens};
+    *r = (isb_evaluate_result){
+        .n_documents = e->n_documents, .n_bytes = e->n_bytes, .n_tokens = e->n_tokens};
     r->bits_per_byte = bits / n_bytes;
     r->bits_per_token = bits / n_tokens;
     r->bytes_per_token = n_bytes / n_tokens;
@@ -160,21 +177,27 @@ static isb_status fill_result(const evaluation *e, const isb__score *score, isb_
     return ISB_OK;
 }
 
-static isb_status write_tensorboard(isb_context *ctx, const char *dir, const isb_evaluate_result *r) {
+static isb_status write_tensorboard(isb_context *ctx, const char *dir,
+                                    const isb_evaluate_result *r) {
     const isb__metric metrics[] = {
-        {"eval/bits_per_byte", r->bits_per_byte},         {"eval/bits_per_token", r->bits_per_token},
-        {"eval/bytes_per_token", r->bytes_per_token},     {"eval/flops_per_byte", r->flops_per_byte},
-        {"eval/flops_per_byte_m1", r->flops_per_byte_m1}, {"eval/flops_per_byte_all", r->flops_per_byte_all},
+        {"eval/bits_per_byte", r->bits_per_byte},
+        {"eval/bits_per_token", r->bits_per_token},
+        {"eval/bytes_per_token", r->bytes_per_token},
+        {"eval/flops_per_byte", r->flops_per_byte},
+        {"eval/flops_per_byte_m1", r->flops_per_byte_m1},
+        {"eval/flops_per_byte_all", r->flops_per_byte_all},
     };
     isb__tensorboard *tensorboard = NULL;
     ISB_TRY(isb__dir_create(ctx, dir));
     ISB_TRY(isb__tensorboard_open(ctx, dir, -1, &tensorboard));
-    const isb_status status = isb__tensorboard_write(tensorboard, 0, sizeof metrics / sizeof *metrics, metrics);
+    const isb_status status =
+        isb__tensorboard_write(tensorboard, 0, sizeof metrics / sizeof *metrics, metrics);
     isb__tensorboard_close(tensorboard);
     return status;
 }
 
-static isb_status evaluate(evaluation *e, const char *const *paths, size_t n_paths, isb_evaluate_result *result) {
+static isb_status evaluate(evaluation *e, const char *const *paths, size_t n_paths,
+                           isb_evaluate_result *result) {
     isb__score score;
     ISB_TRY(open(e));
     const double start_s = isb__now_s();
@@ -188,13 +211,14 @@ static isb_status evaluate(evaluation *e, const char *const *paths, size_t n_pat
     isb_evaluate_result found;
     ISB_TRY(fill_result(e, &score, &found));
     found.seconds = seconds;
-    if (e->options->tensorboard_dir) ISB_TRY(write_tensorboard(e->ctx, e->options->tensorboard_dir, &found));
+    if (e->options->tensorboard_dir)
+        ISB_TRY(write_tensorboard(e->ctx, e->options->tensorboard_dir, &found));
     *result = found;
     return ISB_OK;
 }
 
-isb_status isb_evaluate(isb_context *ctx, const char *const *paths, size_t n_paths, const isb_evaluate_options *options,
-                        isb_evaluate_result *result) {
+isb_status isb_evaluate(isb_context *ctx, const char *const *paths, size_t n_paths,
+                        const isb_evaluate_options *options, isb_evaluate_result *result) {
     evaluation e = {.ctx = ctx, .options = options};
     *result = (isb_evaluate_result){0};
     ISB_TRY(check(ctx, options, n_paths));

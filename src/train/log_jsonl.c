@@ -1,7 +1,8 @@
 /* The training log as JSON Lines.
  *
- * A killed run may have logged steps after its last checkpoint, the last line perhaps cut short.  Resuming writes
- * those steps again, so opening first drops the lines after the checkpoint's step. */
+ * A killed run may have logged steps after its last checkpoint, the last line perhaps cut short.
+ * Resuming writes those steps again, so opening first drops the lines after the checkpoint's
+ * step. */
 #include "train/log_jsonl.h"
 
 #include <errno.h>
@@ -37,14 +38,16 @@ static size_t kept_nbytes(const char *text, size_t nbytes, int64_t keep_step) {
 static isb_status drop_later_lines(isb_context *ctx, const char *path, int64_t keep_step) {
     uint8_t *text = NULL;
     size_t nbytes = 0;
-    if (keep_step >= 0 && isb__path_exists(path)) ISB_TRY(isb__file_read(ctx, path, LOG_LIMIT, &text, &nbytes));
+    if (keep_step >= 0 && isb__path_exists(path))
+        ISB_TRY(isb__file_read(ctx, path, LOG_LIMIT, &text, &nbytes));
     const size_t kept = text ? kept_nbytes((const char *)text, nbytes, keep_step) : 0;
     const isb_status status = isb__file_write(ctx, path, text ? (const void *)text : "", kept);
     isb__free(ctx, text);
     return status;
 }
 
-isb_status isb__log_jsonl_open(isb_context *ctx, const char *dir, int64_t keep_step, isb__log_jsonl **log) {
+isb_status isb__log_jsonl_open(isb_context *ctx, const char *dir, int64_t keep_step,
+                               isb__log_jsonl **log) {
     isb__log_jsonl *l = NULL;
     isb_status status = ISB_OK;
     *log = NULL;
@@ -71,7 +74,8 @@ static void print_value(FILE *file, double value) {
     }
 }
 
-isb_status isb__log_jsonl_write(isb__log_jsonl *l, int64_t step, size_t n, const isb__metric *metrics) {
+isb_status isb__log_jsonl_write(isb__log_jsonl *l, int64_t step, size_t n,
+                                const isb__metric *metrics) {
     fprintf(l->file, "%s%" PRId64, line_start, step);
     for (size_t i = 0; i < n; ++i) {
         fprintf(l->file, ", \"%s\": ", metrics[i].name);

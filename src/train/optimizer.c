@@ -2,16 +2,19 @@
  *
  * AdamW keeps two numbers per parameter and is one pass of ops->adamw.
  *
- * Adafactor keeps, for a matrix with both sides at least 128, only the means of the squared gradient over each row and
- * each column; their product, divided by the overall mean, stands for the full second moment:
+ * Adafactor keeps, for a matrix with both sides at least 128, only the means of the squared
+ * gradient over each row and each column; their product, divided by the overall mean, stands for
+ * the full second moment:
  *
- *     r_i = d r_i + (1-d) mean_j (g_ij^2 + 1e-30)        c_j likewise over i        d = 1 - (t+1)^-0.8, t = 0, 1, ...
+ *     d = 1 - (t+1)^-0.8                                 t = 0, 1, ...
+ *     r_i = d r_i + (1-d) mean_j (g_ij^2 + 1e-30)        c_j likewise over i
  *     u_ij = g_ij / sqrt(r_i / mean(r)) / sqrt(c_j)      other tensors: the second moment itself
  *     p_ij -= lr * max(RMS(p), 1e-3) / max(1, RMS(u)) * u_ij
  *
- * That needs sums over a whole tensor before the next pass can start, so a step is three passes over all slices with
- * a pass over tensors between them; each slice writes its own partial sums, which are then added in order.
- * Source: Shazeer and Stern 2018, algorithms 4 and 5; defaults as in T5X (no momentum, no global clipping). */
+ * That needs sums over a whole tensor before the next pass can start, so a step is three passes
+ * over all slices with a pass over tensors between them; each slice writes its own partial sums,
+ * which are then added in order. Source: Shazeer and Stern 2018, algorithms 4 and 5; defaults as
+ * in T5X (no momentum, no global clipping). */
 #include "train/optimizer.h"
 
 #include <math.h>
@@ -30,30 +33,30 @@ enum { SLICE = 1 << 16, CHUNK = 1024, MIN_FACTORED = 128, MAX_MOMENTS = 2 };
 
 typedef struct moments {
     bool factored;
-    float *first, *second;          /* AdamW: both; Adafactor, not factored: second.  [count] */
-    float *row, *col;               /* factored: [rows], [cols] */
-    float *row_scale, *col_scale;   /* scratch: 1 / sqrt(row / mean), 1 / sqrt(col) */
+    float *first, *second;        /* AdamW: both; Adafactor, not factored: second.  [count] */
+    float *row, *col;             /* factored: [rows], [cols] */
+    float *row_scale, *col_scale; /* scratch: 1 / sqrt(row / mean), 1 / sqrt(col) */
     size_t first_slice, end_slice;
-    double step_size;               /* Adafactor: lr * max(RMS(p), 1e-3) / max(1, RMS(u)) */
+    double step_size; /* Adafactor: lr * max(RMS(p), 1e-3) / max(1, RMS(u)) */
 } moments;
 
 /* Elements [begin, end) of a tensor; whole rows if it is factored. */
 typedef struct slice {
     size_t tensor, begin, end;
-    double *col_sums;               /* factored: [cols], scratch */
+    double *col_sums; /* factored: [cols], scratch */
     double update_sq, param_sq;
 } slice;
 
 struct isb__optimizer {
     isb_context *ctx;
     const isb__ops *ops;
-    const isb__tensor *tensors;     /* borrowed from the model */
+    const isb__tensor *tensors; /* borrowed from the model */
     size_t n_tensors, n_floats, n_slices, n_states;
     isb__optimizer_options options;
-    moments *moments;               /* [n_tensors] */
-    slice *slices;                  /* [n_slices] */
-    double *norm_parts;             /* [n_floats / SLICE, rounded up] */
-    char (*names)[112];             /* [n_tensors * MAX_MOMENTS] */
+    moments *moments;   /* [n_tensors] */
+    slice *slices;      /* [n_slices] */
+    double *norm_parts; /* [n_floats / SLICE, rounded up] */
+    char (*names)[112]; /* [n_tensors * MAX_MOMENTS] */
     void *block;
     size_t nbytes;
     /* the step under way */
@@ -65,7 +68,8 @@ struct isb__optimizer {
 };
 
 static bool is_factored(const isb__optimizer *o, const isb__tensor *t) {
-    return o->options.kind == ISB_OPTIMIZER_ADAFACTOR && !t->is_vector && t->rows >= MIN_FACTORED && t->cols >= MIN_FACTORED;
+    return o->options.kind == ISB_OPTIMIZER_ADAFACTOR && !t->is_vector && t->rows >= MIN_FACTORED &&
+           t->cols >= MIN_FACTORED;
 }
 
 static size_t slice_elements(const isb__optimizer *o, const isb__tensor *t) {
@@ -82,7 +86,8 @@ static void plan_tensor(isb__optimizer *o, isb__plan *plan, size_t index) {
     const isb__tensor *t = &o->tensors[index];
     moments *m = &o->moments[index];
     m->factored = is_factored(o, t);
-    if (o->options.kind == ISB_OPTIMIZER_ADAMW) isb__plan_add(plan, "adamw m", t->count * sizeof(float), &m->first);
+    if (o->options.kind == ISB_OPTIMIZER_ADAMW)
+        isb__plan_add(plan, "adamw m", t->count * sizeof(float), &m->first);
     if (!m->factored) {
         isb__plan_add(plan, "second moment", t->count * sizeof(float), &m->second);
         return;
@@ -104,7 +109,8 @@ static void lay_slices(isb__optimizer *o, isb__plan *plan) {
             s->tensor = i;
             s->begin = begin;
             s->end = t->count - begin < step ? t->count : begin + step;
-            if (is_factored(o, t)) isb__plan_add(plan, "column sums", t->cols * sizeof(double), &s->col_sums);
+            if (is_factored(o, t))
+                isb__plan_add(plan, "column sums", t->cols * sizeof(double), &s->col_sums);
         }
         o->moments[i].end_slice = next;
     }
@@ -126,7 +132,8 @@ static isb_status allocate(isb__optimizer *o) {
     return isb__plan_commit(&plan, &o->block);
 }
 
-/* Names and lists every tensor of the state, in a fixed order; returns how many there are.  refs may be NULL. */
+/* Names and lists every tensor of the state, in a fixed order; returns how many there are.  refs
+ * may be NULL. */
 static size_t list_states(const isb__optimizer *o, isb__tensor_ref *refs) {
     size_t n = 0;
     for (size_t i = 0; i < o->n_tensors; ++i) {
@@ -150,10 +157,13 @@ static size_t list_states(const isb__optimizer *o, isb__tensor_ref *refs) {
 }
 
 size_t isb__optimizer_n_tensors(const isb__optimizer *o) { return o->n_states; }
-void isb__optimizer_tensors(const isb__optimizer *o, isb__tensor_ref *refs) { list_states(o, refs); }
+void isb__optimizer_tensors(const isb__optimizer *o, isb__tensor_ref *refs) {
+    list_states(o, refs);
+}
 size_t isb__optimizer_nbytes(const isb__optimizer *o) { return o->nbytes; }
 
-isb_status isb__optimizer_create(isb_context *ctx, const isb_model *model, const isb__optimizer_options *options,
+isb_status isb__optimizer_create(isb_context *ctx, const isb_model *model,
+                                 const isb__optimizer_options *options,
                                  isb__optimizer **optimizer) {
     isb__optimizer *o = NULL;
     *optimizer = NULL;
@@ -188,7 +198,8 @@ void isb__optimizer_free(isb__optimizer *o) {
 static void zero_task(void *arg, size_t task, int thread) {
     isb__optimizer *o = arg;
     (void)thread;
-    const size_t begin = task * SLICE, n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
+    const size_t begin = task * SLICE,
+                 n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
     memset(o->zero + begin, 0, n * sizeof(float));
 }
 
@@ -200,7 +211,8 @@ void isb__optimizer_zero(isb__optimizer *o, float *grads) {
 static void norm_task(void *arg, size_t task, int thread) {
     isb__optimizer *o = arg;
     (void)thread;
-    const size_t begin = task * SLICE, n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
+    const size_t begin = task * SLICE,
+                 n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
     o->norm_parts[task] = o->ops->sumsq(n, o->grads + begin);
 }
 
@@ -222,8 +234,9 @@ static void adamw_task(void *arg, size_t task, int thread) {
     const moments *m = &o->moments[s->tensor];
     const isb__optimizer_options *a = &o->options;
     const size_t at = t->offset + s->begin;
-    o->ops->adamw(s->end - s->begin, o->params + at, o->grads + at, m->first + s->begin, m->second + s->begin,
-                  (float)o->gscale, (float)o->lr, (float)a->beta1, (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
+    o->ops->adamw(s->end - s->begin, o->params + at, o->grads + at, m->first + s->begin,
+                  m->second + s->begin, (float)o->gscale, (float)o->lr, (float)a->beta1,
+                  (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
                   t->decay ? (float)a->weight_decay : 0.0f);
 }
 
@@ -285,7 +298,8 @@ static void factors_task(void *arg, size_t task, int thread) {
     double mean = 0;
     for (size_t i = 0; i < t->rows; ++i) mean += (double)m->row[i];
     mean /= (double)t->rows;
-    for (size_t i = 0; i < t->rows; ++i) m->row_scale[i] = (float)(1 / sqrt((double)m->row[i] / mean));
+    for (size_t i = 0; i < t->rows; ++i)
+        m->row_scale[i] = (float)(1 / sqrt((double)m->row[i] / mean));
 }
 
 /* u for elements [begin, begin + n), which lie in one row if the tensor is factored. */
@@ -318,7 +332,8 @@ static void norms_task(void *arg, size_t task, int thread) {
     slice *s = &o->slices[task];
     float u[CHUNK];
     s->update_sq = 0;
-    s->param_sq = o->ops->sumsq(s->end - s->begin, o->params + o->tensors[s->tensor].offset + s->begin);
+    s->param_sq =
+        o->ops->sumsq(s->end - s->begin, o->params + o->tensors[s->tensor].offset + s->begin);
     for (size_t begin = s->begin, n; begin < s->end; begin += n) {
         n = chunk_nelements(o, s, begin);
         update_chunk(o, s->tensor, begin, n, u);
@@ -364,7 +379,8 @@ static void adafactor_step(isb__optimizer *o, uint64_t step) {
     isb__parallel(o->ctx, o->n_slices, apply_task, o);
 }
 
-void isb__optimizer_step(isb__optimizer *o, isb_model *model, const float *grads, double gscale, double lr, uint64_t step) {
+void isb__optimizer_step(isb__optimizer *o, isb_model *model, const float *grads, double gscale,
+                         double lr, uint64_t step) {
     o->params = model->data;
     o->grads = grads;
     o->gscale = gscale;

@@ -1,5 +1,5 @@
-/* Sets a training run up: options, data, model, memory, files; in this order, so that what is wrong is found before what
- * takes long, and an older run is replaced last. */
+/* Sets a training run up: options, data, model, memory, files; in this order, so that what is
+ * wrong is found before what takes long, and an older run is replaced last. */
 #include "train/run.h"
 
 #include <inttypes.h>
@@ -24,21 +24,30 @@ void isb_train_options_init(isb_train_options *options) {
 static isb_status check_options(isb_context *ctx, const isb_train_options *o) {
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, o, "isb_train_options"));
     const bool prefix = o->dataset_prefix != NULL, text = o->n_text_paths > 0;
-    if (!o->out_dir || !*o->out_dir) return isb__fail(ctx, ISB_ERR_ARGUMENT, "out_dir is missing: the folder to train in");
+    if (!o->out_dir || !*o->out_dir)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "out_dir is missing: the folder to train in");
     if (prefix && text) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "both dataset_prefix and text_paths are given; train on one of the two");
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "both dataset_prefix and text_paths are given; train on one of the two");
     }
     if (!prefix && !text && !o->resume) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "nothing to train on: give dataset_prefix or text_paths");
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "nothing to train on: give dataset_prefix or text_paths");
     }
     if (o->resume && o->overwrite) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "both resume and overwrite are set; choose whether the run in %s goes on or is "
-                         "replaced", o->out_dir);
+        return isb__fail(
+            ctx, ISB_ERR_ARGUMENT,
+            "both resume and overwrite are set; choose whether the run in %s goes on or is "
+            "replaced",
+            o->out_dir);
     }
     bool exists = false;
     if (!o->resume && !o->overwrite) ISB_TRY(isb__run_exists(ctx, o->out_dir, &exists));
     if (exists) {
-        return isb__fail(ctx, ISB_ERR_EXISTS, "%s holds a run already; resume it, overwrite it, or choose another folder", o->out_dir);
+        return isb__fail(
+            ctx, ISB_ERR_EXISTS,
+            "%s holds a run already; resume it, overwrite it, or choose another folder",
+            o->out_dir);
     }
     return ISB_OK;
 }
@@ -53,8 +62,11 @@ static isb_status merge_checkpoint(isb__run *run, const isb__checkpoint *c) {
 
 static isb_status check_fingerprint(const isb__run *run, const isb__checkpoint *c) {
     if (strcmp(run->data.fingerprint, c->fingerprint) == 0) return ISB_OK;
-    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "the training data has fingerprint %s, but the checkpoint in %s was trained on %s; "
-                     "resume with the same data", run->data.fingerprint, c->dir, c->fingerprint);
+    return isb__fail(
+        run->ctx, ISB_ERR_MISMATCH,
+        "the training data has fingerprint %s, but the checkpoint in %s was trained on %s; "
+        "resume with the same data",
+        run->data.fingerprint, c->dir, c->fingerprint);
 }
 
 /* ---- the model ---- */
@@ -62,22 +74,29 @@ static isb_status check_fingerprint(const isb__run *run, const isb__checkpoint *
 static isb_status check_vocabulary(const isb__run *run, int64_t vocab_size, const char *whose) {
     const isb_dataset_info *info = &run->data.train->info;
     if (vocab_size == info->n_codes + 1) return ISB_OK;
-    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "%s has a vocabulary of %lld ids, but the data has %lld codes and the boundary "
-                     "(%s): %lld", whose, (long long)vocab_size, (long long)info->n_codes, info->tokenizer,
-                     (long long)info->n_codes + 1);
+    return isb__fail(
+        run->ctx, ISB_ERR_MISMATCH,
+        "%s has a vocabulary of %lld ids, but the data has %lld codes and the boundary "
+        "(%s): %lld",
+        whose, (long long)vocab_size, (long long)info->n_codes, info->tokenizer,
+        (long long)info->n_codes + 1);
 }
 
 static isb_status check_origin(const isb__run *run, const isb_model *model, const char *dir) {
     const isb_dataset_info *info = &run->data.train->info;
     ISB_TRY(check_vocabulary(run, model->config.vocab_size, dir));
-    if (strcmp(model->tokenizer, info->tokenizer) == 0 && strcmp(model->m1_identity, info->m1_identity) == 0) return ISB_OK;
-    return isb__fail(run->ctx, ISB_ERR_MISMATCH, "%s was trained on ids of %s (M1 '%s'), but the data has ids of %s (M1 '%s')", dir,
-                     model->tokenizer, model->m1_identity, info->tokenizer, info->m1_identity);
+    if (strcmp(model->tokenizer, info->tokenizer) == 0 &&
+        strcmp(model->m1_identity, info->m1_identity) == 0)
+        return ISB_OK;
+    return isb__fail(run->ctx, ISB_ERR_MISMATCH,
+                     "%s was trained on ids of %s (M1 '%s'), but the data has ids of %s (M1 '%s')",
+                     dir, model->tokenizer, model->m1_identity, info->tokenizer, info->m1_identity);
 }
 
 static bool same_shape(const isb_model_config *a, const isb_model_config *b) {
-    return a->hidden_size == b->hidden_size && a->n_layers == b->n_layers && a->n_heads == b->n_heads &&
-           a->intermediate_size == b->intermediate_size && a->activation == b->activation && a->position == b->position &&
+    return a->hidden_size == b->hidden_size && a->n_layers == b->n_layers &&
+           a->n_heads == b->n_heads && a->intermediate_size == b->intermediate_size &&
+           a->activation == b->activation && a->position == b->position &&
            a->tie_embeddings == b->tie_embeddings;
 }
 
@@ -88,9 +107,12 @@ static isb_status load_initial(isb__run *run) {
     ISB_TRY(check_origin(run, run->model, s->init_from));
     isb_model_config *config = &run->model->config;
     if (s->model.hidden_size != 0 && !same_shape(&s->model, config)) {
-        return isb__fail(run->ctx, ISB_ERR_MISMATCH, "the model in %s has another shape (hidden_size %lld, n_layers %lld) than asked "
-                         "for (%lld, %lld); leave the size out", s->init_from, (long long)config->hidden_size,
-                         (long long)config->n_layers, (long long)s->model.hidden_size, (long long)s->model.n_layers);
+        return isb__fail(
+            run->ctx, ISB_ERR_MISMATCH,
+            "the model in %s has another shape (hidden_size %lld, n_layers %lld) than asked "
+            "for (%lld, %lld); leave the size out",
+            s->init_from, (long long)config->hidden_size, (long long)config->n_layers,
+            (long long)s->model.hidden_size, (long long)s->model.n_layers);
     }
     if (s->model.context_length != 0) config->context_length = s->model.context_length;
     s->model = *config;
@@ -101,7 +123,8 @@ static isb_status create_model(isb__run *run) {
     isb_train_options *s = &run->settings;
     const isb_dataset_info *info = &run->data.train->info;
     if (s->model.hidden_size == 0) {
-        return isb__fail(run->ctx, ISB_ERR_ARGUMENT, "the model has no size; fill `model` with isb_model_config_init()");
+        return isb__fail(run->ctx, ISB_ERR_ARGUMENT,
+                         "the model has no size; fill `model` with isb_model_config_init()");
     }
     if (s->model.vocab_size == 0) s->model.vocab_size = info->n_codes + 1;
     if (s->model.context_length == 0) s->model.context_length = DEFAULT_CONTEXT;
@@ -125,12 +148,16 @@ static isb_status open_loader(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const isb_dataset_info *info = &run->data.train->info;
     const size_t T = (size_t)s->model.context_length;
-    const isb__loader_options options = {s->batch_rows, T, s->seed, 1, s->cut_share, T < CUT_MIN ? T : CUT_MIN};
+    const isb__loader_options options = {
+        s->batch_rows, T, s->seed, 1, s->cut_share, T < CUT_MIN ? T : CUT_MIN};
     ISB_TRY(isb__loader_create(run->ctx, run->data.train, &options, &run->loader));
     const uint64_t n = info->n_tokens + info->n_documents;
     if (n >= T) return ISB_OK;
-    return isb__fail(run->ctx, ISB_ERR_EMPTY, "the training data has %" PRIu64 " ids, fewer than one row of %zu; give it more text or a "
-                     "shorter context", n, T);
+    return isb__fail(run->ctx, ISB_ERR_EMPTY,
+                     "the training data has %" PRIu64
+                     " ids, fewer than one row of %zu; give it more text or a "
+                     "shorter context",
+                     n, T);
 }
 
 static isb_status plan_buffers(isb__run *run) {
@@ -149,21 +176,25 @@ static isb_status plan_buffers(isb__run *run) {
 static isb_status open_engine(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const size_t B = s->batch_rows, T = (size_t)s->model.context_length;
-    const isb__optimizer_options optimizer = {s->optimizer, isb__setting(s->beta1), isb__setting(s->beta2), isb__setting(s->eps),
+    const isb__optimizer_options optimizer = {s->optimizer, isb__setting(s->beta1),
+                                              isb__setting(s->beta2), isb__setting(s->eps),
                                               isb__setting(s->weight_decay)};
     ISB_TRY(isb__graph_create(run->ctx, run->model, B, T, 1, 0, &run->graph));
     ISB_TRY(isb__optimizer_create(run->ctx, run->model, &optimizer, &run->optimizer));
     ISB_TRY(plan_buffers(run));
-    run->memory_nbytes += run->model->n_floats * sizeof(float) + isb__graph_nbytes(run->graph) + isb__optimizer_nbytes(run->optimizer);
+    run->memory_nbytes += run->model->n_floats * sizeof(float) + isb__graph_nbytes(run->graph) +
+                          isb__optimizer_nbytes(run->optimizer);
     if (!run->data.valid) return ISB_OK;
-    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)s->model.vocab_size - 1, &run->scorer);
+    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)s->model.vocab_size - 1,
+                              &run->scorer);
 }
 
 /* ---- state and files ---- */
 
 static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
     isb__train_progress *p = &run->progress;
-    ISB_TRY(isb__grow_array(run->ctx, (size_t)c->step + 1, sizeof *p->losses, &run->losses_capacity, &p->losses));
+    ISB_TRY(isb__grow_array(run->ctx, (size_t)c->step + 1, sizeof *p->losses, &run->losses_capacity,
+                            &p->losses));
     ISB_TRY(isb__checkpoint_load_optimizer(c, run->optimizer, p->losses));
     p->step = c->step;
     p->tokens = c->tokens;
@@ -177,7 +208,8 @@ static isb_status open_files(isb__run *run) {
     if (!s->resume) ISB_TRY(isb__run_remove(run->ctx, s->out_dir));
     ISB_TRY(isb__train_data_copy_m1(&run->data, s->out_dir));
     ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
-    ISB_TRY(isb__tensorboard_open(run->ctx, s->out_dir, step < 0 ? -1 : step + 1, &run->tensorboard));
+    ISB_TRY(
+        isb__tensorboard_open(run->ctx, s->out_dir, step < 0 ? -1 : step + 1, &run->tensorboard));
     return s->resume ? isb__model_publish(run->ctx, run->model, s->out_dir) : ISB_OK;
 }
 
@@ -204,7 +236,8 @@ isb_status isb__run_open(isb_context *ctx, const isb_train_options *options, isb
     *run = (isb__run){.ctx = ctx};
     ISB_TRY(check_options(ctx, options));
     run->settings = *options;
-    isb_status status = options->resume ? isb__checkpoint_find(ctx, options->out_dir, &checkpoint) : ISB_OK;
+    isb_status status =
+        options->resume ? isb__checkpoint_find(ctx, options->out_dir, &checkpoint) : ISB_OK;
     if (status == ISB_OK) status = open_with(run, &checkpoint);
     isb__checkpoint_close(&checkpoint);
     if (status != ISB_OK) isb__run_close(run);

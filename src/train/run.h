@@ -13,25 +13,25 @@
 
 typedef struct isb__run {
     isb_context *ctx;
-    isb_train_options settings;           /* nothing left open: settings.h */
+    isb_train_options settings; /* nothing left open: settings.h */
     isb__train_data data;
     isb_model *model;
-    isb__graph *graph;                    /* batch_rows rows of context_length tokens */
+    isb__graph *graph; /* batch_rows rows of context_length tokens */
     isb__optimizer *optimizer;
     isb__loader *loader;
-    isb__scorer *scorer;                  /* NULL without validation data */
+    isb__scorer *scorer; /* NULL without validation data */
     isb__log_jsonl *log;
     isb__tensorboard *tensorboard;
-    float *grads;                         /* [n_floats] */
-    int32_t *inputs, *targets, *starts;   /* [accumulate][B, T]: all micro-batches of a step */
-    void *block;                          /* the memory of the four */
+    float *grads;                       /* [n_floats] */
+    int32_t *inputs, *targets, *starts; /* [accumulate][B, T]: all micro-batches of a step */
+    void *block;                        /* the memory of the four */
     isb__train_progress progress;
     size_t losses_capacity;
     uint64_t memory_nbytes;
 } isb__run;
 
-/* Checks everything, opens everything; with `resume`, loads the newest whole checkpoint.  Nothing of an older run in the
- * folder is touched unless all went well. */
+/* Checks everything, opens everything; with `resume`, loads the newest whole checkpoint.
+ * Nothing of an older run in the folder is touched unless all went well. */
 isb_status isb__run_open(isb_context *ctx, const isb_train_options *options, isb__run *run);
 void isb__run_close(isb__run *run);
 

@@ -1,6 +1,6 @@
 /* Scores documents: cuts them into pieces, packs the pieces into rows, sums the losses.
  *
- *   document of 10 targets, T = 4, stride 1        targets  0 1 2 3 | (3) 4 5 6 | (6) 7 8 9      ( ): not scored again
+ *   document of 10 targets, T = 4, stride 1:       0 1 2 3 | (3) 4 5 6 | (6) 7 8 9
  *
  *   rows       | a a a a b b . . |     a piece's `starts` keep it to itself; what is left of a row
  *              | c c c c c c c d |     has no targets */
@@ -18,8 +18,8 @@ struct isb__scorer {
     size_t *fill;                       /* [B] positions used */
     int32_t *ids;                       /* a document of a dataset */
     size_t ids_capacity;
-    size_t n_used;                      /* positions used in all rows */
-    isb__progress_state *progress;      /* may be NULL */
+    size_t n_used;                 /* positions used in all rows */
+    isb__progress_state *progress; /* may be NULL */
     isb__score score;
 };
 
@@ -47,15 +47,18 @@ static isb_status allocate(isb__scorer *s) {
     return isb__alloc_array(s->ctx, s->B, sizeof *s->fill, &s->fill);
 }
 
-isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T, size_t stride, int32_t boundary,
-                              isb__scorer **scorer) {
+isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T,
+                              size_t stride, int32_t boundary, isb__scorer **scorer) {
     *scorer = NULL;
     if (stride >= T) {
-        return isb__fail(ctx, ISB_ERR_RANGE, "stride is %zu; it must be less than the context of %zu tokens", stride, T);
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "stride is %zu; it must be less than the context of %zu tokens", stride,
+                         T);
     }
     isb__scorer *s = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *s, &s));
-    *s = (isb__scorer){.ctx = ctx, .graph = graph, .B = B, .T = T, .stride = stride, .boundary = boundary};
+    *s = (isb__scorer){
+        .ctx = ctx, .graph = graph, .B = B, .T = T, .stride = stride, .boundary = boundary};
     const isb_status status = allocate(s);
     if (status != ISB_OK) {
         isb__scorer_free(s);
@@ -100,8 +103,10 @@ static isb_status find_row(isb__scorer *s, size_t n, size_t *row) {
     return flush(s);
 }
 
-/* Targets [from, from + n) of the document, those before `scored` as context only.  Input k is id k - 1. */
-static isb_status add_piece(isb__scorer *s, const int32_t *ids, size_t count, size_t from, size_t n, size_t scored) {
+/* Targets [from, from + n) of the document, those before `scored` as context only.  Input k is
+ * id k - 1. */
+static isb_status add_piece(isb__scorer *s, const int32_t *ids, size_t count, size_t from, size_t n,
+                            size_t scored) {
     size_t row = 0;
     ISB_TRY(find_row(s, n, &row));
     const size_t start = s->fill[row], at = row * s->T + start;
@@ -133,7 +138,8 @@ isb_status isb__scorer_finish(isb__scorer *s, isb__score *score) {
     return ISB_OK;
 }
 
-isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset, uint64_t max_targets) {
+isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset,
+                                   uint64_t max_targets) {
     uint64_t left = max_targets ? max_targets : UINT64_MAX;
     for (uint64_t d = 0; d < dataset->info.n_documents && left > 0; ++d) {
         const uint64_t length = (uint64_t)dataset->lengths[d];
@@ -149,5 +155,6 @@ isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset, 
 
 double isb__bits_per_byte(const isb_dataset_info *info, double nats_per_target) {
     if (info->n_bytes == 0) return (double)NAN;
-    return nats_per_target / log(2.0) * (double)(info->n_tokens + info->n_documents) / (double)info->n_bytes;
+    return nats_per_target / log(2.0) * (double)(info->n_tokens + info->n_documents) /
+           (double)info->n_bytes;
 }

@@ -1,8 +1,9 @@
 /* The loss of whole documents, each token once: what evaluation and validation share.
  *
- * A document x[0..n) is read as the boundary, x, the boundary: n + 1 targets.  What does not fit the context T goes on in a
- * further piece, whose first `stride` targets were scored already and only serve as context.  Pieces of any documents are packed
- * into B rows of T, first row that has room, and see only themselves. */
+ * A document x[0..n) is read as the boundary, x, the boundary: n + 1 targets.  What does not fit
+ * the context T goes on in a further piece, whose first `stride` targets were scored already and
+ * only serve as context.  Pieces of any documents are packed into B rows of T, first row that
+ * has room, and see only themselves. */
 #ifndef ISB_TRAIN_SCORE_H
 #define ISB_TRAIN_SCORE_H
 
@@ -10,30 +11,34 @@
 #include "nn/graph.h"
 
 typedef struct isb__score {
-    double nats;          /* sum of -ln p over the targets */
+    double nats; /* sum of -ln p over the targets */
     uint64_t n_targets;
-    double seconds;       /* in the model */
+    double seconds; /* in the model */
 } isb__score;
 
 typedef struct isb__scorer isb__scorer;
-/* graph: borrowed, of B rows of T.  stride < T.  boundary: the last id.  Errors: RANGE (stride), NO_MEMORY. */
-isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T, size_t stride, int32_t boundary,
-                              isb__scorer **scorer);
+/* graph: borrowed, of B rows of T.  stride < T.  boundary: the last id.  Errors: RANGE (stride),
+ * NO_MEMORY. */
+isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T,
+                              size_t stride, int32_t boundary, isb__scorer **scorer);
 void isb__scorer_free(isb__scorer *scorer);
 /* Reports targets scored to `progress` (borrowed) from now on. */
 void isb__scorer_show(isb__scorer *scorer, isb__progress_state *progress);
 /* Starts again from nothing. */
 void isb__scorer_reset(isb__scorer *scorer);
-/* One document.  ended == 0: it goes on, so that its end is no target.  Errors: CANCELLED, those of the graph. */
+/* One document.  ended == 0: it goes on, so that its end is no target.  Errors: CANCELLED, those
+ * of the graph. */
 isb_status isb__scorer_add(isb__scorer *scorer, const int32_t *ids, size_t count, int ended);
 /* Evaluates what is left and gives the sums. */
 isb_status isb__scorer_finish(isb__scorer *scorer, isb__score *score);
 
-/* Documents of a dataset in stored order, up to `max_targets` (0: all); the last may be cut short. */
-isb_status isb__scorer_add_dataset(isb__scorer *scorer, const isb__dataset *dataset, uint64_t max_targets);
+/* Documents of a dataset in stored order, up to `max_targets` (0: all); the last may be cut
+ * short. */
+isb_status isb__scorer_add_dataset(isb__scorer *scorer, const isb__dataset *dataset,
+                                   uint64_t max_targets);
 
-/* Bits per byte of a loss in nats per target, by the dataset's own totals: its targets are tokens and one boundary a
- * document. */
+/* Bits per byte of a loss in nats per target, by the dataset's own totals: its targets are
+ * tokens and one boundary a document. */
 double isb__bits_per_byte(const isb_dataset_info *info, double nats_per_target);
 
 #endif

@@ -1,13 +1,15 @@
 /* Event files: TFRecord frames around protobuf messages of type tensorflow.Event.
  *
- *   record:  u64 length | u32 masked crc32c(length) | message | u32 masked crc32c(message)        little-endian
+ *   record:  u64 length | u32 masked crc32c(length) | message | u32 masked crc32c(message)
  *   masked(crc) = rotate_right(crc, 15) + 0xa282ead8
  *
- *   Event    1 wall_time double, 2 step int64, 3 file_version string, 5 summary message, 7 session_log message
+ *   Event    1 wall_time double, 2 step int64, 3 file_version string, 5 summary message,
+ *            7 session_log message
  *   Summary  1 value message, repeated: Value { 1 tag string, 2 simple_value float }
  *
- * A protobuf field is a key (number << 3 | wire type), then the value: wire type 0 is a varint, 1 eight bytes, 2 a
- * length and bytes, 5 four bytes.  Sources: tensorflow/core/lib/io/record_writer.h, core/util/event.proto and
+ * A protobuf field is a key (number << 3 | wire type), then the value: wire type 0 is a varint,
+ * 1 eight bytes, 2 a length and bytes, 5 four bytes.  Sources:
+ * tensorflow/core/lib/io/record_writer.h, core/util/event.proto and
  * core/framework/summary.proto. */
 #include "train/tensorboard.h"
 
@@ -41,7 +43,9 @@ static uint8_t *put_varint(uint8_t *p, uint64_t x) {
     return p;
 }
 
-static uint8_t *put_key(uint8_t *p, unsigned field, unsigned wire_type) { return put_varint(p, field << 3 | wire_type); }
+static uint8_t *put_key(uint8_t *p, unsigned field, unsigned wire_type) {
+    return put_varint(p, field << 3 | wire_type);
+}
 
 static uint8_t *put_le(uint8_t *p, uint64_t x, int nbytes) {
     for (int i = 0; i < nbytes; ++i) *p++ = (uint8_t)(x >> (8 * i));
@@ -102,7 +106,8 @@ size_t isb__tensorboard_bound(size_t n, const isb__metric *metrics) {
     return nbytes;
 }
 
-size_t isb__tensorboard_encode(double wall_time, int64_t step, size_t n, const isb__metric *metrics, uint8_t *out) {
+size_t isb__tensorboard_encode(double wall_time, int64_t step, size_t n, const isb__metric *metrics,
+                               uint8_t *out) {
     size_t summary = 0;
     for (size_t i = 0; i < n; ++i) {
         const size_t value = value_nbytes(&metrics[i]);
@@ -142,14 +147,15 @@ static isb_status write_opening(isb__tensorboard *tb, int64_t restart_step) {
     return append(tb, record, seal_record(record, p));
 }
 
-isb_status isb__tensorboard_open(isb_context *ctx, const char *dir, int64_t restart_step, isb__tensorboard **tensorboard) {
+isb_status isb__tensorboard_open(isb_context *ctx, const char *dir, int64_t restart_step,
+                                 isb__tensorboard **tensorboard) {
     static atomic_uint opened; /* two files of one process in one second */
     char host[128] = "host", name[256];
     isb__tensorboard *tb = NULL;
     *tensorboard = NULL;
     gethostname(host, sizeof host - 1);
-    snprintf(name, sizeof name, "events.out.tfevents.%010lld.%s.%ld.%u", (long long)time(NULL), host, (long)getpid(),
-             atomic_fetch_add(&opened, 1u));
+    snprintf(name, sizeof name, "events.out.tfevents.%010lld.%s.%ld.%u", (long long)time(NULL),
+             host, (long)getpid(), atomic_fetch_add(&opened, 1u));
     ISB_TRY(isb__alloc(ctx, sizeof *tb, &tb));
     tb->ctx = ctx;
     isb_status status = isb__path_join(ctx, dir, name, &tb->path);
@@ -165,9 +171,12 @@ isb_status isb__tensorboard_open(isb_context *ctx, const char *dir, int64_t rest
     return status;
 }
 
-isb_status isb__tensorboard_write(isb__tensorboard *tb, int64_t step, size_t n, const isb__metric *metrics) {
-    ISB_TRY(isb__grow_array(tb->ctx, isb__tensorboard_bound(n, metrics), 1, &tb->capacity, &tb->record));
-    return append(tb, tb->record, isb__tensorboard_encode(wall_time_s(), step, n, metrics, tb->record));
+isb_status isb__tensorboard_write(isb__tensorboard *tb, int64_t step, size_t n,
+                                  const isb__metric *metrics) {
+    ISB_TRY(isb__grow_array(tb->ctx, isb__tensorboard_bound(n, metrics), 1, &tb->capacity,
+                            &tb->record));
+    return append(tb, tb->record,
+                  isb__tensorboard_encode(wall_time_s(), step, n, metrics, tb->record));
 }
 
 void isb__tensorboard_close(isb__tensorboard *tb) {

@@ -1,5 +1,6 @@
-/* Opens the datasets of a run.  Text is tokenised into OUT/data/tokens.{train,valid,test}; OUT/data/source.json says from
- * what, so that a second run on the same text need not do it again. */
+/* Opens the datasets of a run.  Text is tokenised into OUT/data/tokens.{train,valid,test};
+ * OUT/data/source.json says from what, so that a second run on the same text need not do it
+ * again. */
 #include "train/train_data.h"
 
 #include <inttypes.h>
@@ -14,7 +15,8 @@
 #include "data/paths.h"
 #include "data/tokenizer.h"
 
-static const char tokens_name[] = "data/tokens", source_name[] = "data/source.json", m1_name[] = "m1";
+static const char tokens_name[] = "data/tokens", source_name[] = "data/source.json",
+                  m1_name[] = "m1";
 enum { SOURCE_LIMIT = 1 << 28 };
 
 static const char *given_m1(const isb_train_options *options) {
@@ -36,8 +38,9 @@ static json_t *describe_files(const isb__file_list *list) {
     for (size_t i = 0; i < list->count; ++i) {
         struct stat info = {0};
         if (stat(list->paths[i], &info) != 0) continue;
-        json_t *file = json_pack("[s%, I, I, I]", list->paths[i], strlen(list->paths[i]), (json_int_t)info.st_size,
-                                 (json_int_t)info.st_mtim.tv_sec, (json_int_t)info.st_mtim.tv_nsec);
+        json_t *file = json_pack("[s%, I, I, I]", list->paths[i], strlen(list->paths[i]),
+                                 (json_int_t)info.st_size, (json_int_t)info.st_mtim.tv_sec,
+                                 (json_int_t)info.st_mtim.tv_nsec);
         /* a name that is no UTF-8 cannot be written: then the text is never taken for the same */
         if (json_array_append_new(files, file) != 0) {
             json_decref(files);
@@ -47,15 +50,18 @@ static json_t *describe_files(const isb__file_list *list) {
     return files;
 }
 
-/* What the tokens depend on, as a text to compare; NULL: cannot be said, as for standard input.  Freed with free(). */
-static char *describe_source(const isb_prepare_options *prepare, const isb__tokenizer *tokenizer, const isb__file_list *list) {
+/* What the tokens depend on, as a text to compare; NULL: cannot be said, as for standard input.
+ * Freed with free(). */
+static char *describe_source(const isb_prepare_options *prepare, const isb__tokenizer *tokenizer,
+                             const isb__file_list *list) {
     const isb_corpus_options *c = &prepare->corpus;
     json_t *files = list->sizes_known ? describe_files(list) : NULL;
     if (!files) return NULL;
-    json_t *source = json_pack("{s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:o}", "tokenizer", tokenizer->spec, "m1_identity",
-                               tokenizer->m1_identity, "format", (int)c->format, "plain_document_nbytes",
-                               (json_int_t)c->plain_document_nbytes, "valid_permille", c->valid_permille, "test_permille",
-                               c->test_permille, "max_nbytes", (json_int_t)c->max_nbytes, "files", files);
+    json_t *source = json_pack(
+        "{s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:o}", "tokenizer", tokenizer->spec, "m1_identity",
+        tokenizer->m1_identity, "format", (int)c->format, "plain_document_nbytes",
+        (json_int_t)c->plain_document_nbytes, "valid_permille", c->valid_permille, "test_permille",
+        c->test_permille, "max_nbytes", (json_int_t)c->max_nbytes, "files", files);
     char *text = source ? json_dumps(source, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
     json_decref(source);
     return text;
@@ -73,23 +79,27 @@ static isb_status same_source(isb_context *ctx, const char *path, const char *so
 }
 
 /* source.json is removed first and written last: while it is there, it tells the truth. */
-static isb_status prepare_unless_same(isb_context *ctx, const isb_train_options *options, const isb_prepare_options *prepare,
-                                      const char *prefix, const char *source_path, const char *source) {
+static isb_status prepare_unless_same(isb_context *ctx, const isb_train_options *options,
+                                      const isb_prepare_options *prepare, const char *prefix,
+                                      const char *source_path, const char *source) {
     bool same;
     ISB_TRY(same_source(ctx, source_path, source, &same));
     if (same) {
-        isb__log(ctx, ISB_LOG_INFO, "the tokens in %s were made from the same text and are used again", prefix);
+        isb__log(ctx, ISB_LOG_INFO,
+                 "the tokens in %s were made from the same text and are used again", prefix);
         return ISB_OK;
     }
     isb_prepare_result result;
     ISB_TRY(isb__dir_remove(ctx, source_path));
     ISB_TRY(isb_prepare(ctx, options->text_paths, options->n_text_paths, prefix, prepare, &result));
-    isb__log(ctx, ISB_LOG_INFO, "%" PRIu64 " documents, %" PRIu64 " bytes, %" PRIu64 " tokens: %.3f bytes/token",
+    isb__log(ctx, ISB_LOG_INFO,
+             "%" PRIu64 " documents, %" PRIu64 " bytes, %" PRIu64 " tokens: %.3f bytes/token",
              result.n_documents, result.n_bytes, result.n_tokens, result.bytes_per_token);
     return source ? isb__file_write(ctx, source_path, source, strlen(source)) : ISB_OK;
 }
 
-static isb_status make_tokens(isb_context *ctx, const isb_train_options *options, const char *prefix) {
+static isb_status make_tokens(isb_context *ctx, const isb_train_options *options,
+                              const char *prefix) {
     const isb_prepare_options prepare = prepare_options(options);
     isb__file_list list = {0};
     isb__tokenizer *tokenizer = NULL;
@@ -147,8 +157,10 @@ static isb_status open_valid(isb__train_data *data, const char *prefix) {
     ISB_TRY(isb__dataset_open(ctx, prefix, &data->valid));
     const isb_dataset_info *a = &data->train->info, *b = &data->valid->info;
     if (strcmp(a->tokenizer, b->tokenizer) != 0 || strcmp(a->m1_identity, b->m1_identity) != 0) {
-        return isb__fail(ctx, ISB_ERR_MISMATCH, "%s was made by the tokenizer %s (M1 %.32s), but the training data by %s (M1 %.32s)",
-                         prefix, b->tokenizer, b->m1_identity, a->tokenizer, a->m1_identity);
+        return isb__fail(
+            ctx, ISB_ERR_MISMATCH,
+            "%s was made by the tokenizer %s (M1 %.32s), but the training data by %s (M1 %.32s)",
+            prefix, b->tokenizer, b->m1_identity, a->tokenizer, a->m1_identity);
     }
     if (b->n_tokens > 0) return ISB_OK;
     isb__dataset_close(data->valid);
@@ -164,8 +176,10 @@ static isb_status open_datasets(isb__train_data *data, const char *prefix) {
     ISB_TRY_GOTO(isb__dataset_open(ctx, train, &data->train));
     ISB_TRY_GOTO(open_valid(data, valid));
     const isb_dataset_info *info = &data->train->info;
-    const uint64_t counts = isb__mix64(isb__mix64(info->n_documents, info->n_tokens), info->n_bytes);
-    snprintf(data->fingerprint, sizeof data->fingerprint, "%016" PRIx64, isb__mix64(data->train->bin_checksum, counts));
+    const uint64_t counts =
+        isb__mix64(isb__mix64(info->n_documents, info->n_tokens), info->n_bytes);
+    snprintf(data->fingerprint, sizeof data->fingerprint, "%016" PRIx64,
+             isb__mix64(data->train->bin_checksum, counts));
 fail:
     isb__free(ctx, valid);
     isb__free(ctx, train);
@@ -181,11 +195,15 @@ static isb_status check_m1(isb__train_data *data) {
     ISB_TRY(isb__tokenizer_open(ctx, info->tokenizer, data->m1_dir, &tokenizer));
     isb_status status = ISB_OK;
     if (strcmp(tokenizer->m1_identity, info->m1_identity) != 0) {
-        status = isb__fail(ctx, ISB_ERR_MISMATCH, "the tokens were made with the M1 %s, but the M1 in %s is %s; give the one that "
-                           "they were made with, or prepare the data again", info->m1_identity, data->m1_dir, tokenizer->m1_identity);
+        status = isb__fail(
+            ctx, ISB_ERR_MISMATCH,
+            "the tokens were made with the M1 %s, but the M1 in %s is %s; give the one that "
+            "they were made with, or prepare the data again",
+            info->m1_identity, data->m1_dir, tokenizer->m1_identity);
     } else if (tokenizer->n_codes != info->n_codes) {
-        status = isb__fail(ctx, ISB_ERR_MISMATCH, "the tokenizer %s has %lld codes, but the dataset says %lld", info->tokenizer,
-                           (long long)tokenizer->n_codes, (long long)info->n_codes);
+        status = isb__fail(
+            ctx, ISB_ERR_MISMATCH, "the tokenizer %s has %lld codes, but the dataset says %lld",
+            info->tokenizer, (long long)tokenizer->n_codes, (long long)info->n_codes);
     }
     isb__tokenizer_free(tokenizer);
     return status;
@@ -200,8 +218,11 @@ static isb_status find_m1(isb__train_data *data, const isb_train_options *option
     }
     ISB_TRY(isb__path_join(ctx, options->out_dir, m1_name, &data->m1_dir));
     if (isb__path_is_dir(data->m1_dir)) return check_m1(data);
-    return isb__fail(ctx, ISB_ERR_ARGUMENT, "the tokens were made by %s with the M1 %s; name its folder as m1_dir, so that the model "
-                     "can be used without the data", data->train->info.tokenizer, data->train->info.m1_identity);
+    return isb__fail(
+        ctx, ISB_ERR_ARGUMENT,
+        "the tokens were made by %s with the M1 %s; name its folder as m1_dir, so that the model "
+        "can be used without the data",
+        data->train->info.tokenizer, data->train->info.m1_identity);
 }
 
 static bool same_folder(const char *a, const char *b) {
@@ -209,7 +230,8 @@ static bool same_folder(const char *a, const char *b) {
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static isb_status copy_file(isb_context *ctx, const char *from_dir, const char *to_dir, const char *name) {
+static isb_status copy_file(isb_context *ctx, const char *from_dir, const char *to_dir,
+                            const char *name) {
     char *from = NULL, *to = NULL;
     uint8_t *bytes = NULL;
     size_t nbytes;
@@ -234,16 +256,21 @@ static isb_status check_replaceable(isb_context *ctx, const char *dir) {
     const bool run = isb__path_exists(log);
     isb__free(ctx, log);
     if (!run) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_EXISTS, "%s holds a training run, and a copy of the M1 would replace it; choose another out_dir", dir);
+    return isb__fail(
+        ctx, ISB_ERR_EXISTS,
+        "%s holds a training run, and a copy of the M1 would replace it; choose another out_dir",
+        dir);
 }
 
 /* The model alone: an M1's folder may hold its whole training run. */
-static isb_status copy_model(isb_context *ctx, const char *from, const char *temporary, const char *to) {
+static isb_status copy_model(isb_context *ctx, const char *from, const char *temporary,
+                             const char *to) {
     static const char *const names[] = {"config.json", "model.safetensors", "static.json"};
     ISB_TRY(check_replaceable(ctx, to));
     ISB_TRY(isb__dir_remove(ctx, temporary));
     ISB_TRY(isb__dir_create(ctx, temporary));
-    for (size_t i = 0; i < sizeof names / sizeof *names; ++i) ISB_TRY(copy_file(ctx, from, temporary, names[i]));
+    for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
+        ISB_TRY(copy_file(ctx, from, temporary, names[i]));
     return isb__dir_commit(ctx, temporary, to);
 }
 
@@ -263,7 +290,8 @@ fail:
 
 /* ---- all together ---- */
 
-static isb_status open_from_text(isb__train_data *data, const isb_train_options *options, int resuming) {
+static isb_status open_from_text(isb__train_data *data, const isb_train_options *options,
+                                 int resuming) {
     isb_context *ctx = data->ctx;
     char *prefix = NULL, *train = NULL;
     bool there = false;
@@ -271,7 +299,8 @@ static isb_status open_from_text(isb__train_data *data, const isb_train_options 
     ISB_TRY_GOTO(isb__path_join(ctx, options->out_dir, tokens_name, &prefix));
     ISB_TRY_GOTO(isb__path_append(ctx, prefix, ".train", &train));
     ISB_TRY_GOTO(dataset_exists(ctx, train, &there));
-    if (options->n_text_paths > 0 && !(resuming && there)) ISB_TRY_GOTO(make_tokens(ctx, options, prefix));
+    if (options->n_text_paths > 0 && !(resuming && there))
+        ISB_TRY_GOTO(make_tokens(ctx, options, prefix));
     ISB_TRY_GOTO(open_datasets(data, prefix));
 fail:
     isb__free(ctx, train);
@@ -279,7 +308,8 @@ fail:
     return status;
 }
 
-isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *options, int resuming, isb__train_data *data) {
+isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *options, int resuming,
+                                isb__train_data *data) {
     *data = (isb__train_data){.ctx = ctx};
     isb_status status = ISB_OK;
     if (options->dataset_prefix) {

@@ -1,5 +1,5 @@
-/* The data of a run: datasets for training and validation, made from text first if text was given, and the M1 behind
- * their ids. */
+/* The data of a run: datasets for training and validation, made from text first if text was
+ * given, and the M1 behind their ids. */
 #ifndef ISB_TRAIN_DATA_H
 #define ISB_TRAIN_DATA_H
 
@@ -15,9 +15,11 @@ typedef struct isb__train_data {
     char fingerprint[17];        /* changes when the training ids do */
 } isb__train_data;
 
-/* Opens, and prepares first if text is given and OUT/data was not made from the same text by the same tokenizer.  resuming:
- * OUT/data is taken as it is.  Errors: those of isb_prepare(); EMPTY; MISMATCH (M1); ARGUMENT (M1 needed, none given). */
-isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *options, int resuming, isb__train_data *data);
+/* Opens, and prepares first if text is given and OUT/data was not made from the same text by the
+ * same tokenizer.  resuming: OUT/data is taken as it is.  Errors: those of isb_prepare(); EMPTY;
+ * MISMATCH (M1); ARGUMENT (M1 needed, none given). */
+isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *options, int resuming,
+                                isb__train_data *data);
 void isb__train_data_close(isb__train_data *data);
 /* Copies the M1 into OUT/m1, unless it is there. */
 isb_status isb__train_data_copy_m1(const isb__train_data *data, const char *out_dir);

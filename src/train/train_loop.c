@@ -1,9 +1,10 @@
 /* Training: steps, logging, evaluation, checkpoints.
  *
- * A step reads all its micro-batches first, because the gradient is that of the mean over all targets of the step and
- * their number is only known then; each micro-batch adds its share to one gradient.  Everything that decides the numbers
- * is a function of the step, so a run that is resumed goes on with the bits that it would have had (budgets of time
- * alone excepted: time does not repeat). */
+ * A step reads all its micro-batches first, because the gradient is that of the mean over all
+ * targets of the step and their number is only known then; each micro-batch adds its share to
+ * one gradient.  Everything that decides the numbers is a function of the step, so a run that is
+ * resumed goes on with the bits that it would have had (budgets of time alone excepted: time
+ * does not repeat). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,18 +18,19 @@ typedef struct loop {
     isb__schedule schedule;
     uint64_t total_steps, tokens_per_step;
     isb__progress_state progress;
-    double lr, grad_norm;                    /* of the last step */
-    uint64_t saved_step, evaluated_step;     /* UINT64_MAX: not yet */
+    double lr, grad_norm;                /* of the last step */
+    uint64_t saved_step, evaluated_step; /* UINT64_MAX: not yet */
     uint64_t logged_tokens;
     double logged_seconds;
-    double valid_nats, valid_bits_per_byte;  /* NaN: not known */
+    double valid_nats, valid_bits_per_byte; /* NaN: not known */
 } loop;
 
 /* Share of the budget that is used: of whichever budget is nearest to its end. */
 static double fraction_used(const loop *l) {
     const isb_train_options *s = &l->run->settings;
     const isb__train_progress *p = &l->run->progress;
-    const double by_steps = l->total_steps == UINT64_MAX ? 0 : (double)p->step / (double)l->total_steps;
+    const double by_steps =
+        l->total_steps == UINT64_MAX ? 0 : (double)p->step / (double)l->total_steps;
     const double by_time = s->max_minutes > 0 ? p->seconds / (60 * s->max_minutes) : 0;
     return fmin(1, fmax(by_steps, by_time));
 }
@@ -42,7 +44,8 @@ static uint64_t fill_batches(isb__run *run) {
     uint64_t n_targets = 0;
     for (size_t a = 0; a < s->accumulate; ++a) {
         const uint64_t position = run->progress.step * s->accumulate + a;
-        isb__loader_fill(run->loader, position, run->inputs + a * n, run->targets + a * n, run->starts + a * n);
+        isb__loader_fill(run->loader, position, run->inputs + a * n, run->targets + a * n,
+                         run->starts + a * n);
         for (size_t i = 0; i < n; ++i) n_targets += run->targets[a * n + i] >= 0;
     }
     return n_targets;
@@ -58,7 +61,8 @@ static isb_status compute_gradient(isb__run *run, double *nats) {
     for (size_t a = 0; a < s->accumulate; ++a) {
         const isb__batch batch = {run->inputs + a * n, run->targets + a * n, run->starts + a * n};
         isb__loss loss;
-        ISB_TRY(isb__graph_backward(run->graph, &batch, (float)scale, (float)isb__setting(s->z_loss), run->grads, &loss));
+        ISB_TRY(isb__graph_backward(run->graph, &batch, (float)scale,
+                                    (float)isb__setting(s->z_loss), run->grads, &loss));
         *nats += loss.nats * scale;
     }
     return ISB_OK;
@@ -66,9 +70,11 @@ static isb_status compute_gradient(isb__run *run, double *nats) {
 
 static isb_status check_finite(const loop *l, double nats, double norm) {
     if (isfinite(nats) && isfinite(norm)) return ISB_OK;
-    return isb__fail(l->run->ctx, ISB_ERR_DIVERGED, "at step %" PRIu64 " the loss is %g and the gradient's norm %g; the last checkpoint "
-                     "is untouched.  Train with a lower lr than %g, a longer warm-up, or grad_clip", l->run->progress.step, nats, norm,
-                     l->run->settings.lr);
+    return isb__fail(l->run->ctx, ISB_ERR_DIVERGED,
+                     "at step %" PRIu64
+                     " the loss is %g and the gradient's norm %g; the last checkpoint "
+                     "is untouched.  Train with a lower lr than %g, a longer warm-up, or grad_clip",
+                     l->run->progress.step, nats, norm, l->run->settings.lr);
 }
 
 static isb_status train_step(loop *l) {
@@ -76,7 +82,8 @@ static isb_status train_step(loop *l) {
     isb__train_progress *p = &run->progress;
     const double begin_s = isb__now_s(), clip = isb__setting(run->settings.grad_clip);
     double nats;
-    ISB_TRY(isb__grow_array(run->ctx, (size_t)p->step + 1, sizeof *p->losses, &run->losses_capacity, &p->losses));
+    ISB_TRY(isb__grow_array(run->ctx, (size_t)p->step + 1, sizeof *p->losses, &run->losses_capacity,
+                            &p->losses));
     ISB_TRY(compute_gradient(run, &nats));
     l->grad_norm = isb__optimizer_grad_norm(run->optimizer, run->grads);
     ISB_TRY(check_finite(l, nats, l->grad_norm));
@@ -108,7 +115,8 @@ static isb_status write_metrics(isb__run *run, size_t n, const isb__metric *metr
 static isb_status log_step(loop *l) {
     isb__run *run = l->run;
     const isb__train_progress *p = &run->progress;
-    const double nats = mean_loss(p, run->settings.log_every), seconds = p->seconds - l->logged_seconds;
+    const double nats = mean_loss(p, run->settings.log_every),
+                 seconds = p->seconds - l->logged_seconds;
     const isb__metric metrics[] = {
         {"tokens", (double)p->tokens},
         {"seconds", p->seconds},
@@ -132,7 +140,8 @@ static isb_status evaluate(loop *l) {
     if (!run->scorer || l->evaluated_step == run->progress.step) return ISB_OK;
     isb__score score;
     isb__scorer_reset(run->scorer);
-    const uint64_t max_targets = (uint64_t)s->eval_batches * s->batch_rows * (uint64_t)s->model.context_length;
+    const uint64_t max_targets =
+        (uint64_t)s->eval_batches * s->batch_rows * (uint64_t)s->model.context_length;
     ISB_TRY(isb__scorer_add_dataset(run->scorer, run->data.valid, max_targets));
     ISB_TRY(isb__scorer_finish(run->scorer, &score));
     l->valid_nats = score.nats / (double)score.n_targets;
@@ -149,7 +158,7 @@ static isb_status evaluate(loop *l) {
 static isb_status save(loop *l) {
     isb__run *run = l->run;
     if (l->saved_step == run->progress.step) return ISB_OK;
-    const isb__train_snapshot snapshot = {&run->settings,  &run->progress,        run->model,
+    const isb__train_snapshot snapshot = {&run->settings, &run->progress,        run->model,
                                           run->optimizer, run->data.fingerprint, run->data.prefix};
     ISB_TRY(isb__checkpoint_save(run->ctx, run->settings.out_dir, &snapshot));
     ISB_TRY(isb__model_publish(run->ctx, run->model, run->settings.out_dir));
@@ -159,7 +168,8 @@ static isb_status save(loop *l) {
 
 static void describe(const loop *l, char *note, size_t capacity) {
     const double nats = mean_loss(&l->run->progress, l->run->settings.log_every);
-    snprintf(note, capacity, "loss %.3f bits/byte %.3f", nats, isb__bits_per_byte(&l->run->data.train->info, nats));
+    snprintf(note, capacity, "loss %.3f bits/byte %.3f", nats,
+             isb__bits_per_byte(&l->run->data.train->info, nats));
 }
 
 /* With a budget of time, the total is what the present pace leads to. */
@@ -171,13 +181,15 @@ static void show_progress(loop *l, double fraction) {
     isb__progress_update(&l->progress, tokens, note);
 }
 
-/* By default at each tenth of the run, unless so few steps lie between that evaluating would take a tenth of the time: a
- * batch costs a third of what it costs in training. */
+/* By default at each tenth of the run, unless so few steps lie between that evaluating would
+ * take a tenth of the time: a batch costs a third of what it costs in training. */
 static bool evaluation_due(const loop *l, double before, double after) {
     const isb_train_options *s = &l->run->settings;
-    const uint64_t step = l->run->progress.step, since = step - (l->evaluated_step == UINT64_MAX ? 0 : l->evaluated_step);
+    const uint64_t step = l->run->progress.step,
+                   since = step - (l->evaluated_step == UINT64_MAX ? 0 : l->evaluated_step);
     if (s->eval_every > 0) return step % s->eval_every == 0;
-    return floor(10 * after) > floor(10 * before) && since * s->accumulate * 3 >= 10 * (uint64_t)s->eval_batches;
+    return floor(10 * after) > floor(10 * before) &&
+           since * s->accumulate * 3 >= 10 * (uint64_t)s->eval_batches;
 }
 
 static isb_status after_step(loop *l, double before) {
@@ -203,22 +215,30 @@ static isb_status run_steps(loop *l) {
     return save(l);
 }
 
-/* The weights are those after the last whole step.  The request to stop is set aside while they are saved. */
+/* The weights are those after the last whole step.  The request to stop is set aside while they
+ * are saved. */
 static isb_status stop_cancelled(loop *l) {
     isb__run *run = l->run;
     const uint64_t step = run->progress.step;
-    if (step == 0) return isb__fail(run->ctx, ISB_ERR_CANCELLED, "training was interrupted before its first step");
+    if (step == 0)
+        return isb__fail(run->ctx, ISB_ERR_CANCELLED,
+                         "training was interrupted before its first step");
     isb_context_cancel_clear(run->ctx);
     const isb_status status = save(l);
     isb_context_cancel(run->ctx);
     if (status != ISB_OK) return status;
-    return isb__fail(run->ctx, ISB_ERR_CANCELLED, "training was interrupted after step %" PRIu64 "; a checkpoint is in %s: resume to go on",
+    return isb__fail(run->ctx, ISB_ERR_CANCELLED,
+                     "training was interrupted after step %" PRIu64
+                     "; a checkpoint is in %s: resume to go on",
                      step, run->settings.out_dir);
 }
 
 static void start(loop *l, isb__run *run) {
     const isb__train_progress *p = &run->progress;
-    *l = (loop){.run = run, .schedule = isb__settings_schedule(&run->settings), .saved_step = UINT64_MAX, .evaluated_step = UINT64_MAX};
+    *l = (loop){.run = run,
+                .schedule = isb__settings_schedule(&run->settings),
+                .saved_step = UINT64_MAX,
+                .evaluated_step = UINT64_MAX};
     l->total_steps = isb__settings_total_steps(&run->settings);
     l->tokens_per_step = isb__settings_tokens_per_step(&run->settings);
     l->valid_nats = l->valid_bits_per_byte = (double)NAN;
@@ -226,7 +246,8 @@ static void start(loop *l, isb__run *run) {
     l->logged_seconds = p->seconds;
     if (run->settings.resume) l->saved_step = p->step;
     const bool known = l->total_steps != UINT64_MAX;
-    isb__progress_begin(&l->progress, run->ctx, "train", "token", known ? (double)(l->total_steps * l->tokens_per_step) : 0);
+    isb__progress_begin(&l->progress, run->ctx, "train", "token",
+                        known ? (double)(l->total_steps * l->tokens_per_step) : 0);
     isb__progress_resume(&l->progress, (double)p->tokens);
 }
 

@@ -1,7 +1,8 @@
 /* Saves and finds checkpoints.
  *
- * A checkpoint is written to checkpoints/.new, synced and renamed, so a name step-N is always a whole folder.  A disk can
- * still damage files later: state.json has their checksums, and finding verifies them. */
+ * A checkpoint is written to checkpoints/.new, synced and renamed, so a name step-N is always a
+ * whole folder.  A disk can still damage files later: state.json has their checksums, and
+ * finding verifies them. */
 #include "train/train_state.h"
 
 #include <errno.h>
@@ -18,7 +19,8 @@
 enum { FORMAT_VERSION = 1, STATE_LIMIT = 1 << 24, CHECKSUM_NBYTES = 17 };
 
 static const char checkpoints_name[] = "checkpoints", temporary_name[] = "checkpoints/.new";
-static const char *const checked_files[] = {"config.json", "model.safetensors", "optimizer.safetensors"};
+static const char *const checked_files[] = {"config.json", "model.safetensors",
+                                            "optimizer.safetensors"};
 enum { N_CHECKED = sizeof checked_files / sizeof *checked_files };
 
 /* ---- checksums ---- */
@@ -27,7 +29,8 @@ static void checksum_text(const void *data, size_t nbytes, char text[CHECKSUM_NB
     snprintf(text, CHECKSUM_NBYTES, "%016" PRIx64, isb__hash64(data, nbytes, 0));
 }
 
-static isb_status checksum_file(isb_context *ctx, const char *dir, const char *name, char text[CHECKSUM_NBYTES]) {
+static isb_status checksum_file(isb_context *ctx, const char *dir, const char *name,
+                                char text[CHECKSUM_NBYTES]) {
     char *path = NULL;
     isb__map map;
     ISB_TRY(isb__path_join(ctx, dir, name, &path));
@@ -39,7 +42,8 @@ static isb_status checksum_file(isb_context *ctx, const char *dir, const char *n
     return ISB_OK;
 }
 
-/* Of the object in a form that reading and writing keep: sorted, without spaces.  Returns 0 without memory. */
+/* Of the object in a form that reading and writing keep: sorted, without spaces.  Returns 0
+ * without memory. */
 static int checksum_json(const json_t *object, char text[CHECKSUM_NBYTES]) {
     char *canonical = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
     if (!canonical) return 0;
@@ -80,7 +84,8 @@ static isb_status recover(isb_context *ctx, const char *out_dir, uint64_t step) 
 }
 
 /* The steps that have a checkpoint, ascending.  Returns owned. */
-static isb_status list_steps(isb_context *ctx, const char *out_dir, uint64_t **steps, size_t *count) {
+static isb_status list_steps(isb_context *ctx, const char *out_dir, uint64_t **steps,
+                             size_t *count) {
     char *dir = NULL, **names = NULL;
     size_t n_names = 0, capacity = 0;
     uint64_t step;
@@ -111,8 +116,8 @@ fail:
 /* ---- saving ---- */
 
 /* The optimiser's tensors and the losses.  Returns owned. */
-static isb_status list_tensors(isb_context *ctx, const isb__optimizer *optimizer, uint64_t n_losses, float *losses,
-                               isb__tensor_ref **refs, size_t *count) {
+static isb_status list_tensors(isb_context *ctx, const isb__optimizer *optimizer, uint64_t n_losses,
+                               float *losses, isb__tensor_ref **refs, size_t *count) {
     const size_t n = isb__optimizer_n_tensors(optimizer);
     ISB_TRY(isb__alloc_array(ctx, n + 1, sizeof **refs, refs));
     isb__optimizer_tensors(optimizer, *refs);
@@ -126,7 +131,8 @@ static isb_status save_optimizer(isb_context *ctx, const char *dir, const isb__t
     char *path = NULL;
     size_t n;
     isb_status status = ISB_OK;
-    ISB_TRY_GOTO(list_tensors(ctx, s->optimizer, s->progress->step, s->progress->losses, &refs, &n));
+    ISB_TRY_GOTO(
+        list_tensors(ctx, s->optimizer, s->progress->step, s->progress->losses, &refs, &n));
     ISB_TRY_GOTO(isb__path_join(ctx, dir, "optimizer.safetensors", &path));
     ISB_TRY_GOTO(isb__safetensors_write(ctx, path, n, refs));
 fail:
@@ -150,12 +156,16 @@ static isb_status describe_files(isb_context *ctx, const char *dir, json_t *file
 static json_t *state_object(const isb__train_snapshot *s, json_t *files) {
     const isb__train_progress *p = s->progress;
     char sum[CHECKSUM_NBYTES];
-    json_t *root = json_pack("{s:s, s:i, s:I, s:I, s:f, s:I, s:s, s:s?, s:s, s:s, s:o, s:o}", "format", FORMAT_NAME, "version",
-                             FORMAT_VERSION, "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens, "seconds", p->seconds,
-                             "loader_position", (json_int_t)(p->step * s->settings->accumulate), "fingerprint", s->fingerprint,
-                             "dataset_prefix", s->dataset_prefix, "tokenizer", s->model->tokenizer, "m1_identity",
-                             s->model->m1_identity, "options", isb__settings_to_json(s->settings), "files", files);
-    if (root && checksum_json(root, sum) && json_object_set_new(root, "checksum", json_string(sum)) == 0) return root;
+    json_t *root = json_pack(
+        "{s:s, s:i, s:I, s:I, s:f, s:I, s:s, s:s?, s:s, s:s, s:o, s:o}", "format", FORMAT_NAME,
+        "version", FORMAT_VERSION, "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens,
+        "seconds", p->seconds, "loader_position", (json_int_t)(p->step * s->settings->accumulate),
+        "fingerprint", s->fingerprint, "dataset_prefix", s->dataset_prefix, "tokenizer",
+        s->model->tokenizer, "m1_identity", s->model->m1_identity, "options",
+        isb__settings_to_json(s->settings), "files", files);
+    if (root && checksum_json(root, sum) &&
+        json_object_set_new(root, "checksum", json_string(sum)) == 0)
+        return root;
     json_decref(root);
     return NULL;
 }
@@ -214,11 +224,15 @@ static isb_status prune(isb_context *ctx, const char *out_dir, uint64_t newest, 
 static isb_status explain_no_space(isb_context *ctx) {
     char cause[ISB__ERROR_NBYTES];
     snprintf(cause, sizeof cause, "%s", isb_context_error(ctx));
-    return isb__fail(ctx, ISB_ERR_NO_SPACE, "%s; no checkpoint was written and the older ones are untouched: free some space "
-                     "and resume", cause);
+    return isb__fail(
+        ctx, ISB_ERR_NO_SPACE,
+        "%s; no checkpoint was written and the older ones are untouched: free some space "
+        "and resume",
+        cause);
 }
 
-isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir, const isb__train_snapshot *s) {
+isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir,
+                                const isb__train_snapshot *s) {
     char *temporary = NULL, *path = NULL;
     isb_status status = ISB_OK;
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, temporary_name, &temporary));
@@ -243,19 +257,23 @@ static isb_status check_state(isb__checkpoint *c, const char *path) {
     json_t *root = c->state;
     const char *format = json_string_value(json_object_get(root, "format"));
     if (!format || strcmp(format, FORMAT_NAME) != 0) {
-        return isb__fail(c->ctx, ISB_ERR_FORMAT, "%s is no training state: its format is not \"%s\"", path, FORMAT_NAME);
+        return isb__fail(c->ctx, ISB_ERR_FORMAT,
+                         "%s is no training state: its format is not \"%s\"", path, FORMAT_NAME);
     }
     const json_int_t version = json_integer_value(json_object_get(root, "version"));
     if (version != FORMAT_VERSION) {
-        return isb__fail(c->ctx, ISB_ERR_VERSION, "%s has version %lld, expected %d", path, (long long)version, FORMAT_VERSION);
+        return isb__fail(c->ctx, ISB_ERR_VERSION, "%s has version %lld, expected %d", path,
+                         (long long)version, FORMAT_VERSION);
     }
     const char *written = json_string_value(json_object_get(root, "checksum"));
     char expected[CHECKSUM_NBYTES], found[CHECKSUM_NBYTES];
     snprintf(expected, sizeof expected, "%s", written ? written : "");
     json_object_del(root, "checksum");
-    if (!checksum_json(root, found)) return isb__fail(c->ctx, ISB_ERR_NO_MEMORY, "no memory to check %s", path);
+    if (!checksum_json(root, found))
+        return isb__fail(c->ctx, ISB_ERR_NO_MEMORY, "no memory to check %s", path);
     if (strcmp(expected, found) == 0) return ISB_OK;
-    return isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s has checksum %s, it says %s", path, found, expected);
+    return isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s has checksum %s, it says %s", path, found,
+                     expected);
 }
 
 /* With the checksum right, the fields are those that were written. */
@@ -278,7 +296,8 @@ static isb_status read_state(isb__checkpoint *c) {
     ISB_TRY_GOTO(isb__file_read(c->ctx, path, STATE_LIMIT, &text, &nbytes));
     c->state = json_loadb((const char *)text, nbytes, JSON_REJECT_DUPLICATES, &error);
     if (!c->state) {
-        ISB_TRY_GOTO(isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s is not JSON: %s, near byte %d", path, error.text, error.position));
+        ISB_TRY_GOTO(isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s is not JSON: %s, near byte %d", path,
+                               error.text, error.position));
     }
     ISB_TRY_GOTO(check_state(c, path));
     take_fields(c);
@@ -295,13 +314,14 @@ static isb_status verify_files(const isb__checkpoint *c) {
         char found[CHECKSUM_NBYTES];
         ISB_TRY(checksum_file(c->ctx, c->dir, checked_files[i], found));
         if (expected && strcmp(expected, found) == 0) continue;
-        return isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s/%s has checksum %s, state.json says %s", c->dir, checked_files[i], found,
-                         expected ? expected : "nothing");
+        return isb__fail(c->ctx, ISB_ERR_CORRUPT, "%s/%s has checksum %s, state.json says %s",
+                         c->dir, checked_files[i], found, expected ? expected : "nothing");
     }
     return ISB_OK;
 }
 
-static isb_status open_step(isb_context *ctx, const char *out_dir, uint64_t step, isb__checkpoint *c) {
+static isb_status open_step(isb_context *ctx, const char *out_dir, uint64_t step,
+                            isb__checkpoint *c) {
     *c = (isb__checkpoint){.ctx = ctx};
     isb_status status = step_path(ctx, out_dir, step, &c->dir);
     if (status == ISB_OK) status = read_state(c);
@@ -319,8 +339,8 @@ void isb__checkpoint_close(isb__checkpoint *c) {
 
 /* Failures that are the checkpoint's and not the machine's. */
 static bool is_damage(isb_status status) {
-    return status == ISB_ERR_CORRUPT || status == ISB_ERR_FORMAT || status == ISB_ERR_VERSION || status == ISB_ERR_NOT_FOUND ||
-           status == ISB_ERR_IO || status == ISB_ERR_RANGE;
+    return status == ISB_ERR_CORRUPT || status == ISB_ERR_FORMAT || status == ISB_ERR_VERSION ||
+           status == ISB_ERR_NOT_FOUND || status == ISB_ERR_IO || status == ISB_ERR_RANGE;
 }
 
 isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__checkpoint *c) {
@@ -328,20 +348,26 @@ isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__chec
     size_t n;
     *c = (isb__checkpoint){0};
     ISB_TRY(list_steps(ctx, out_dir, &steps, &n));
-    isb_status status = isb__fail(ctx, ISB_ERR_NOT_FOUND, "%s has no checkpoint to resume from; start the run without resume", out_dir);
+    isb_status status =
+        isb__fail(ctx, ISB_ERR_NOT_FOUND,
+                  "%s has no checkpoint to resume from; start the run without resume", out_dir);
     for (size_t i = n; i-- > 0;) {
         status = open_step(ctx, out_dir, steps[i], c);
         if (status == ISB_OK || !is_damage(status)) break;
-        isb__log(ctx, ISB_LOG_WARNING, "skipping the damaged checkpoint of step %" PRIu64 ": %s", steps[i], isb_context_error(ctx));
+        isb__log(ctx, ISB_LOG_WARNING, "skipping the damaged checkpoint of step %" PRIu64 ": %s",
+                 steps[i], isb_context_error(ctx));
     }
     isb__free(ctx, steps);
     if (n > 0 && is_damage(status)) {
-        return isb__fail(ctx, ISB_ERR_CORRUPT, "all %zu checkpoints in %s are damaged; start again with overwrite", n, out_dir);
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "all %zu checkpoints in %s are damaged; start again with overwrite", n,
+                         out_dir);
     }
     return status;
 }
 
-isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *c, const isb__optimizer *optimizer, float *losses) {
+isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *c, const isb__optimizer *optimizer,
+                                          float *losses) {
     isb__tensor_ref *refs = NULL;
     char *path = NULL;
     size_t n;
@@ -357,12 +383,14 @@ fail:
 
 /* ---- the run's folder ---- */
 
-static isb_status move_up(isb_context *ctx, const char *from_dir, const char *to_dir, const char *name) {
+static isb_status move_up(isb_context *ctx, const char *from_dir, const char *to_dir,
+                          const char *name) {
     char *from = NULL, *to = NULL;
     isb_status status = ISB_OK;
     ISB_TRY_GOTO(isb__path_join(ctx, from_dir, name, &from));
     ISB_TRY_GOTO(isb__path_join(ctx, to_dir, name, &to));
-    if (rename(from, to) != 0) ISB_TRY_GOTO(isb__fail_errno(ctx, errno, "cannot rename the new file to", to));
+    if (rename(from, to) != 0)
+        ISB_TRY_GOTO(isb__fail_errno(ctx, errno, "cannot rename the new file to", to));
     ISB_TRY_GOTO(isb__path_sync_parent(ctx, to));
 fail:
     isb__free(ctx, to);
@@ -376,7 +404,8 @@ isb_status isb__model_publish(isb_context *ctx, const isb_model *model, const ch
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, ".latest.tmp", &temporary));
     ISB_TRY_GOTO(isb__dir_remove(ctx, temporary));
     ISB_TRY_GOTO(isb__dir_create(ctx, temporary));
-    ISB_TRY_GOTO(isb__model_save(ctx, model, temporary)); /* both files whole and synced before either is moved */
+    ISB_TRY_GOTO(isb__model_save(
+        ctx, model, temporary)); /* both files whole and synced before either is moved */
     ISB_TRY_GOTO(move_up(ctx, temporary, out_dir, "model.safetensors"));
     ISB_TRY_GOTO(move_up(ctx, temporary, out_dir, "config.json"));
     ISB_TRY_GOTO(isb__dir_remove(ctx, temporary));
@@ -385,7 +414,8 @@ fail:
     return status;
 }
 
-static const char *const run_files[] = {"checkpoints", "log.jsonl", "config.json", "model.safetensors"};
+static const char *const run_files[] = {"checkpoints", "log.jsonl", "config.json",
+                                        "model.safetensors"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists) {

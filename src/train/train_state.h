@@ -3,10 +3,11 @@
  *   OUT/checkpoints/step-00000200/
  *     config.json, model.safetensors   the model
  *     optimizer.safetensors            the optimiser's tensors, and the loss of every step so far
- *     state.json                       step, tokens, seconds, seed, position in the data, options, data fingerprint,
- *                                      checksums of the three files and of itself
+ *     state.json                       step, tokens, seconds, position in the data, options, data
+ *                                      fingerprint, checksums of the three files and of itself
  *
- * There is no other state: initial weights, order of rows and cuts are pure functions of seed and position. */
+ * There is no other state: initial weights, order of rows and cuts are pure functions of seed
+ * and position. */
 #ifndef ISB_TRAIN_STATE_H
 #define ISB_TRAIN_STATE_H
 
@@ -16,9 +17,9 @@
 #include "train/optimizer.h"
 
 typedef struct isb__train_progress {
-    uint64_t step, tokens;  /* done so far */
-    double seconds;         /* training proper */
-    float *losses;          /* [step] nats per target of each step */
+    uint64_t step, tokens; /* done so far */
+    double seconds;        /* training proper */
+    float *losses;         /* [step] nats per target of each step */
 } isb__train_progress;
 
 /* What is saved; all borrowed. */
@@ -27,13 +28,15 @@ typedef struct isb__train_snapshot {
     const isb__train_progress *progress;
     const isb_model *model;
     const isb__optimizer *optimizer;
-    const char *fingerprint;     /* of the training data */
-    const char *dataset_prefix;  /* NULL: made from text */
+    const char *fingerprint;    /* of the training data */
+    const char *dataset_prefix; /* NULL: made from text */
 } isb__train_snapshot;
 
-/* Writes a checkpoint, whole or not at all, and then removes all but the settings' `keep` newest, with those of later steps
- * (damaged ones that a resumed run left behind).  Errors: NO_SPACE, ...; older checkpoints are untouched then. */
-isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir, const isb__train_snapshot *snapshot);
+/* Writes a checkpoint, whole or not at all, and then removes all but the settings' `keep`
+ * newest, with those of later steps (damaged ones that a resumed run left behind).  Errors:
+ * NO_SPACE, ...; older checkpoints are untouched then. */
+isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir,
+                                const isb__train_snapshot *snapshot);
 /* Whether OUT holds a run: checkpoints, a log or a model. */
 isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists);
 /* Removes a run, but neither the data made from text nor m1/, which may be in use. */
@@ -44,20 +47,22 @@ typedef struct isb__checkpoint {
     isb_context *ctx;
     char *dir;
     json_t *state;
-    const json_t *options;       /* for isb__settings_merge() */
+    const json_t *options;                    /* for isb__settings_merge() */
     const char *fingerprint, *dataset_prefix; /* in `state`; prefix may be NULL */
     uint64_t step, tokens;
     double seconds;
 } isb__checkpoint;
-/* The newest that is whole: every checksum is verified, and damaged ones are skipped with a warning in the log.
- * Errors: NOT_FOUND (there is none), CORRUPT (there are some, all damaged). */
+/* The newest that is whole: every checksum is verified, and damaged ones are skipped with a
+ * warning in the log. Errors: NOT_FOUND (there is none), CORRUPT (there are some, all damaged). */
 isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__checkpoint *checkpoint);
 void isb__checkpoint_close(isb__checkpoint *checkpoint);
 /* losses: [step]. */
-isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *checkpoint, const isb__optimizer *optimizer, float *losses);
+isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *checkpoint,
+                                          const isb__optimizer *optimizer, float *losses);
 
-/* Writes the model to OUT/config.json and OUT/model.safetensors.  Each file is replaced whole; config.json carries the
- * identity of the weights, so a pair torn by a crash between the two is refused by the loader, and resuming mends it. */
+/* Writes the model to OUT/config.json and OUT/model.safetensors.  Each file is replaced whole;
+ * config.json carries the identity of the weights, so a pair torn by a crash between the two is
+ * refused by the loader, and resuming mends it. */
 isb_status isb__model_publish(isb_context *ctx, const isb_model *model, const char *out_dir);
 
 #endif

@@ -6,7 +6,8 @@
 #include "base/io.h"
 #include "data/m1.h"
 
-static isb_status count(isb_context *ctx, isb_corpus *corpus, isb__progress_state *progress, uint64_t *counts) {
+static isb_status count(isb_context *ctx, isb_corpus *corpus, isb__progress_state *progress,
+                        uint64_t *counts) {
     const uint8_t *text;
     size_t nbytes;
     double done = 0;
@@ -20,16 +21,18 @@ static isb_status count(isb_context *ctx, isb_corpus *corpus, isb__progress_stat
         isb__progress_update(progress, done, "");
     }
     if (done > 0) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_EMPTY, "the corpus has no bytes (%" PRIu64 " empty documents)", counts[ISB__END]);
+    return isb__fail(ctx, ISB_ERR_EMPTY, "the corpus has no bytes (%" PRIu64 " empty documents)",
+                     counts[ISB__END]);
 }
 
-isb_status isb_train_static(isb_context *ctx, const char *const *paths, size_t n_paths, const isb_corpus_options *options,
-                            const char *out_dir, int overwrite) {
+isb_status isb_train_static(isb_context *ctx, const char *const *paths, size_t n_paths,
+                            const isb_corpus_options *options, const char *out_dir, int overwrite) {
     isb_corpus *corpus = NULL;
     isb__progress_state progress;
     uint64_t counts[ISB__N_SYMBOLS] = {0};
     if (isb__path_exists(out_dir) && !overwrite) {
-        return isb__fail(ctx, ISB_ERR_EXISTS, "%s exists; overwrite it, or choose another folder", out_dir);
+        return isb__fail(ctx, ISB_ERR_EXISTS, "%s exists; overwrite it, or choose another folder",
+                         out_dir);
     }
     ISB_TRY(isb_corpus_open(ctx, paths, n_paths, options, &corpus));
     isb__progress_begin(&progress, ctx, "count", "byte", 0);

@@ -1,5 +1,5 @@
-/* Out of memory in training and evaluation: allocation 1, 2, 3, ... fails until nothing fails any more.  No call leaves a
- * half-made checkpoint or a model that does not load. */
+/* Out of memory in training and evaluation: allocation 1, 2, 3, ... fails until nothing fails
+ * any more.  No call leaves a half-made checkpoint or a model that does not load. */
 #include <isobit/isobit.h>
 
 #include "fail_alloc.h"
@@ -14,7 +14,8 @@ static isb_train_options tiny_run(void) {
     o.n_text_paths = 1;
     o.prepare.corpus.valid_permille = 300;
     o.out_dir = out_path;
-    o.model = (isb_model_config){.struct_size = sizeof o.model, .hidden_size = 8, .n_layers = 1, .n_heads = 1};
+    o.model = (isb_model_config){
+        .struct_size = sizeof o.model, .hidden_size = 8, .n_layers = 1, .n_heads = 1};
     o.model.intermediate_size = 8;
     o.model.context_length = 8;
     o.model.rope_theta = 10000;
@@ -79,12 +80,15 @@ static isb_status start_fresh(isb_context *ctx, void *arg) {
 }
 
 int main(int argc, char **argv) {
-    static const char text[] = "{\"text\": \"one two three\"}\n{\"text\": \"four five\"}\n{\"text\": \"six seven eight nine\"}\n"
-                               "{\"text\": \"ten\"}\n{\"text\": \"eleven twelve\"}\n{\"text\": \"thirteen\"}\n";
+    static const char text[] =
+        "{\"text\": \"one two three\"}\n{\"text\": \"four five\"}\n{\"text\": \"six seven eight "
+        "nine\"}\n"
+        "{\"text\": \"ten\"}\n{\"text\": \"eleven twelve\"}\n{\"text\": \"thirteen\"}\n";
     char text_name[600], out_name[600];
     uint64_t steps = 3;
     check_begin(argc, argv);
-    setenv("TMPDIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", 1); /* checkpoints are synced */
+    setenv("TMPDIR", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+           1); /* checkpoints are synced */
     temp_dir_begin();
     snprintf(text_name, sizeof text_name, "%s/text.jsonl", temp_dir_path);
     snprintf(out_name, sizeof out_name, "%s/out", temp_dir_path);

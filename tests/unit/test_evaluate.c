@@ -1,5 +1,5 @@
-/* Evaluation: a model that knows nothing costs log2 V a target; each target is scored once whatever the stride; packing
- * changes nothing; the formulas, worked out by hand. */
+/* Evaluation: a model that knows nothing costs log2 V a target; each target is scored once
+ * whatever the stride; packing changes nothing; the formulas, worked out by hand. */
 #include <isobit/isobit.h>
 
 #include <math.h>
@@ -33,7 +33,8 @@ enum { T = 16 };
 
 /* random == 0: all parameters are 0, so every id is as probable as any other. */
 static isb_model *make_model(isb_context *ctx, int random, uint64_t seed) {
-    isb_model_config c = {.struct_size = sizeof c, .vocab_size = 257, .hidden_size = 32, .n_layers = 2, .n_heads = 2};
+    isb_model_config c = {
+        .struct_size = sizeof c, .vocab_size = 257, .hidden_size = 32, .n_layers = 2, .n_heads = 2};
     c.intermediate_size = 48;
     c.context_length = T;
     c.rope_theta = 10000;
@@ -42,7 +43,8 @@ static isb_model *make_model(isb_context *ctx, int random, uint64_t seed) {
     CHECK_OK(ctx, isb__model_create(ctx, &c, &model));
     if (random) {
         isb__model_init_weights(model, seed);
-        for (size_t i = 0; i < model->n_floats; ++i) model->data[i] *= 4; /* so that the context matters */
+        for (size_t i = 0; i < model->n_floats; ++i)
+            model->data[i] *= 4; /* so that the context matters */
     }
     strcpy(model->tokenizer, "bytes");
     return model;
@@ -56,21 +58,29 @@ static void save_model(isb_context *ctx, isb_model *model, const char *dir) {
 /* ---- the scorer ---- */
 
 enum { N_DOCUMENTS = 23, MAX_LENGTH = 100 };
-typedef struct documents { int32_t ids[N_DOCUMENTS][MAX_LENGTH]; size_t lengths[N_DOCUMENTS]; size_t n_ids; } documents;
+typedef struct documents {
+    int32_t ids[N_DOCUMENTS][MAX_LENGTH];
+    size_t lengths[N_DOCUMENTS];
+    size_t n_ids;
+} documents;
 
 static void draw_documents(documents *d, uint64_t seed) {
     isb__rng rng;
     isb__rng_seed(&rng, seed);
     d->n_ids = 0;
     for (size_t i = 0; i < N_DOCUMENTS; ++i) {
-        d->lengths[i] = i < 4 ? i * T / 2 : (size_t)isb__rng_below(&rng, MAX_LENGTH + 1); /* 0, T/2, T, 3T/2 among them */
-        for (size_t k = 0; k < d->lengths[i]; ++k) d->ids[i][k] = (int32_t)isb__rng_below(&rng, 256);
+        d->lengths[i] =
+            i < 4 ? i * T / 2
+                  : (size_t)isb__rng_below(&rng, MAX_LENGTH + 1); /* 0, T/2, T, 3T/2 among them */
+        for (size_t k = 0; k < d->lengths[i]; ++k)
+            d->ids[i][k] = (int32_t)isb__rng_below(&rng, 256);
         d->n_ids += d->lengths[i];
     }
 }
 
 /* One piece a call, alone in its row: what the scorer must equal. */
-static double score_plainly(isb_context *ctx, isb__graph *graph, const int32_t *ids, size_t count, size_t stride) {
+static double score_plainly(isb_context *ctx, isb__graph *graph, const int32_t *ids, size_t count,
+                            size_t stride) {
     double nats = 0;
     size_t scored = 0;
     while (scored < count + 1) {
@@ -124,7 +134,8 @@ static void test_scorer(isb_context *ctx, uint64_t seed, size_t B, size_t stride
 
 /* ---- isb_evaluate ---- */
 
-static isb_evaluate_result evaluate(isb_context *ctx, const char *model, const char *text, size_t stride) {
+static isb_evaluate_result evaluate(isb_context *ctx, const char *model, const char *text,
+                                    size_t stride) {
     isb_evaluate_options o;
     isb_evaluate_result r;
     isb_evaluate_options_init(&o);
@@ -134,7 +145,8 @@ static isb_evaluate_result evaluate(isb_context *ctx, const char *model, const c
     return r;
 }
 
-static void test_uniform(isb_context *ctx, const char *text, uint64_t n_documents, uint64_t n_bytes) {
+static void test_uniform(isb_context *ctx, const char *text, uint64_t n_documents,
+                         uint64_t n_bytes) {
     isb_model *model = make_model(ctx, 0, 0);
     char dir[512];
     snprintf(dir, sizeof dir, "%s", at("uniform"));
@@ -153,7 +165,10 @@ static void test_uniform(isb_context *ctx, const char *text, uint64_t n_document
         const double n = 2 * (4 * 32 * 32 + 3 * 32 * 48 + 2 * 32) + 32;
         CLOSE(r.flops_per_byte, 2 * n, 1e-12);
         CHECK(r.flops_per_byte_m1 == r.flops_per_byte);
-        CLOSE(r.flops_per_byte_all, 2.0 * 2 * (4 * 32 * 32 + 3 * 32 * 48) + 2.0 * 2 * 2 * 32 * (T + 1) / 2 + 2.0 * 32 * 257, 1e-12);
+        CLOSE(r.flops_per_byte_all,
+              2.0 * 2 * (4 * 32 * 32 + 3 * 32 * 48) + 2.0 * 2 * 2 * 32 * (T + 1) / 2 +
+                  2.0 * 32 * 257,
+              1e-12);
         CHECK(r.tokens_per_s > 0 && r.seconds > 0);
     }
 }
@@ -176,7 +191,8 @@ static void test_dataset_and_errors(isb_context *ctx, const char *text, uint64_t
     o.stride = 3;
     o.tensorboard_dir = at("events");
     CHECK_OK(ctx, isb_evaluate(ctx, NULL, 0, &o, &b));
-    CHECK(a.bits_per_byte == b.bits_per_byte && a.n_tokens == b.n_tokens && a.n_documents == b.n_documents);
+    CHECK(a.bits_per_byte == b.bits_per_byte && a.n_tokens == b.n_tokens &&
+          a.n_documents == b.n_documents);
     CHECK(isb__path_is_dir(at("events")));
 
     CHECK_STATUS(isb_evaluate(ctx, &text, 1, &o, &b), ISB_ERR_ARGUMENT);
@@ -198,7 +214,8 @@ static void test_dataset_and_errors(isb_context *ctx, const char *text, uint64_t
     isb_model_free(model);
 }
 
-/* An M2 over windows of an untrained M1: M1's cost is counted, and ids of another tokenizer are refused. */
+/* An M2 over windows of an untrained M1: M1's cost is counted, and ids of another tokenizer are
+ * refused. */
 static void test_compressed(isb_context *ctx, const char *text) {
     const char *texts[] = {text};
     char m1[512], m2[512], prefix[512];
@@ -213,7 +230,8 @@ static void test_compressed(isb_context *ctx, const char *text) {
     o.prepare.tokenizer = "window:b=16,token=8";
     o.m1_dir = m1;
     o.out_dir = m2;
-    o.model = (isb_model_config){.struct_size = sizeof o.model, .hidden_size = 32, .n_layers = 1, .n_heads = 2};
+    o.model = (isb_model_config){
+        .struct_size = sizeof o.model, .hidden_size = 32, .n_layers = 1, .n_heads = 2};
     o.model.intermediate_size = 32;
     o.model.context_length = T;
     o.model.rope_theta = 10000;
@@ -221,7 +239,8 @@ static void test_compressed(isb_context *ctx, const char *text) {
     o.max_steps = 2;
     CHECK_OK(ctx, isb_train(ctx, &o, &trained));
     const isb_evaluate_result r = evaluate(ctx, m2, text, 0);
-    const double n1 = 2 * (4 * 32 * 32 + 3 * 32 * 48 + 2 * 32) + 32, n2 = (4 * 32 * 32 + 3 * 32 * 32 + 2 * 32) + 32;
+    const double n1 = 2 * (4 * 32 * 32 + 3 * 32 * 48 + 2 * 32) + 32,
+                 n2 = (4 * 32 * 32 + 3 * 32 * 32 + 2 * 32) + 32;
     CHECK(r.n_tokens > 0 && r.n_tokens != r.n_bytes);
     CLOSE(r.bytes_per_token, (double)r.n_bytes / (double)r.n_tokens, 1e-12);
     CLOSE(r.uniform_bits_per_byte, 8 / r.bytes_per_token, 1e-12);
@@ -230,8 +249,10 @@ static void test_compressed(isb_context *ctx, const char *text) {
     CLOSE(r.flops_per_byte_m1 - r.flops_per_byte, 2 * n1, 1e-9);
     /* windows of 16 bits, two tokens: M1 looks back over half of their bytes in the mean */
     const double span = 2 * r.bytes_per_token;
-    const double m1_all = 2.0 * 2 * (4 * 32 * 32 + 3 * 32 * 48) + 2.0 * 2 * 2 * 32 * (span + 1) / 2 + 2.0 * 32 * 257;
-    const double m2_all = 2.0 * (4 * 32 * 32 + 3 * 32 * 32) + 2.0 * 2 * 32 * (T + 1) / 2 + 2.0 * 32 * 257;
+    const double m1_all =
+        2.0 * 2 * (4 * 32 * 32 + 3 * 32 * 48) + 2.0 * 2 * 2 * 32 * (span + 1) / 2 + 2.0 * 32 * 257;
+    const double m2_all =
+        2.0 * (4 * 32 * 32 + 3 * 32 * 32) + 2.0 * 2 * 32 * (T + 1) / 2 + 2.0 * 32 * 257;
     CLOSE(r.flops_per_byte_all, m2_all / r.bytes_per_token + m1_all, 1e-9);
 
     isb_evaluate_options e;
@@ -264,7 +285,8 @@ int main(int argc, char **argv) {
     const uint64_t seed = check_begin(argc, argv);
     isb_context *ctx = NULL;
     CHECK_FATAL(isb_context_create(NULL, &ctx) == ISB_OK);
-    snprintf(root, sizeof root, "%s/isb-test-evaluate-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(root, sizeof root, "%s/isb-test-evaluate-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     CHECK_FATAL(mkdtemp(root) != NULL);
     test_scorer(ctx, seed, 1, 0);
     test_scorer(ctx, seed, 3, 0);

@@ -1,4 +1,5 @@
-/* AdamW and Adafactor against plain double-precision references; the same bits whatever the thread count. */
+/* AdamW and Adafactor against plain double-precision references; the same bits whatever the
+ * thread count. */
 #include "train/optimizer.h"
 
 #include <math.h>
@@ -34,15 +35,18 @@ static void random_grads(const isb_model *model, isb__rng *rng, float *grads) {
     }
 }
 
-typedef struct reference { double *p, *m, *v, *row, *col; } reference;
+typedef struct reference {
+    double *p, *m, *v, *row, *col;
+} reference;
 
-static void reference_adamw(const isb__tensor *t, reference *r, const float *g, double gscale, double lr, int step,
-                            const isb__optimizer_options *o) {
+static void reference_adamw(const isb__tensor *t, reference *r, const float *g, double gscale,
+                            double lr, int step, const isb__optimizer_options *o) {
     for (size_t i = 0; i < t->count; ++i) {
         const double grad = (double)g[i] * gscale;
         r->m[i] = o->beta1 * r->m[i] + (1 - o->beta1) * grad;
         r->v[i] = o->beta2 * r->v[i] + (1 - o->beta2) * grad * grad;
-        const double m = r->m[i] / (1 - pow(o->beta1, step + 1)), v = r->v[i] / (1 - pow(o->beta2, step + 1));
+        const double m = r->m[i] / (1 - pow(o->beta1, step + 1)),
+                     v = r->v[i] / (1 - pow(o->beta2, step + 1));
         r->p[i] -= lr * (m / (sqrt(v) + o->eps) + (t->decay ? o->weight_decay : 0) * r->p[i]);
     }
 }
@@ -53,32 +57,37 @@ static double root_mean_square(const double *x, size_t n) {
     return sqrt(sum / (double)n);
 }
 
-static void reference_second_moment(const isb__tensor *t, reference *r, const float *g, double gscale, double d, double *u) {
+static void reference_second_moment(const isb__tensor *t, reference *r, const float *g,
+                                    double gscale, double d, double *u) {
     const int factored = !t->is_vector && t->rows >= 128 && t->cols >= 128;
     double mean_row = 0;
     for (size_t i = 0; factored && i < t->rows; ++i) {
         double sum = 0;
-        for (size_t j = 0; j < t->cols; ++j) sum += pow((double)g[i * t->cols + j] * gscale, 2) + 1e-30;
+        for (size_t j = 0; j < t->cols; ++j)
+            sum += pow((double)g[i * t->cols + j] * gscale, 2) + 1e-30;
         r->row[i] = d * r->row[i] + (1 - d) * sum / (double)t->cols;
         mean_row += r->row[i] / (double)t->rows;
     }
     for (size_t j = 0; factored && j < t->cols; ++j) {
         double sum = 0;
-        for (size_t i = 0; i < t->rows; ++i) sum += pow((double)g[i * t->cols + j] * gscale, 2) + 1e-30;
+        for (size_t i = 0; i < t->rows; ++i)
+            sum += pow((double)g[i * t->cols + j] * gscale, 2) + 1e-30;
         r->col[j] = d * r->col[j] + (1 - d) * sum / (double)t->rows;
     }
     for (size_t k = 0; k < t->count; ++k) {
         const double grad = (double)g[k] * gscale;
         r->v[k] = d * r->v[k] + (1 - d) * (grad * grad + 1e-30);
-        u[k] = factored ? grad / sqrt(r->row[k / t->cols] / mean_row) / sqrt(r->col[k % t->cols]) : grad / sqrt(r->v[k]);
+        u[k] = factored ? grad / sqrt(r->row[k / t->cols] / mean_row) / sqrt(r->col[k % t->cols])
+                        : grad / sqrt(r->v[k]);
     }
 }
 
-static void reference_adafactor(const isb__tensor *t, reference *r, const float *g, double gscale, double lr, int step,
-                                const isb__optimizer_options *o) {
+static void reference_adafactor(const isb__tensor *t, reference *r, const float *g, double gscale,
+                                double lr, int step, const isb__optimizer_options *o) {
     double *u = calloc(t->count, sizeof *u);
     reference_second_moment(t, r, g, gscale, 1 - pow(step + 1, -0.8), u);
-    const double clip = fmax(1, root_mean_square(u, t->count)), scale = fmax(root_mean_square(r->p, t->count), 1e-3);
+    const double clip = fmax(1, root_mean_square(u, t->count)),
+                 scale = fmax(root_mean_square(r->p, t->count), 1e-3);
     for (size_t k = 0; k < t->count; ++k) {
         r->p[k] -= lr * scale / clip * u[k] + lr * (t->decay ? o->weight_decay : 0) * r->p[k];
     }
@@ -110,9 +119,11 @@ static void free_references(reference *r, size_t n) {
     free(r);
 }
 
-/* N_STEPS steps on random gradients; `compare`: after each, parameters against the reference, relative to the largest
- * change so far: float32 with about ten rounded operations a step, so 1e-5 of it plus an ulp of the parameter. */
-static void run(isb_context *ctx, uint64_t seed, const isb__optimizer_options *options, int compare, isb_model **result) {
+/* N_STEPS steps on random gradients; `compare`: after each, parameters against the reference,
+ * relative to the largest change so far: float32 with about ten rounded operations a step, so
+ * 1e-5 of it plus an ulp of the parameter. */
+static void run(isb_context *ctx, uint64_t seed, const isb__optimizer_options *options, int compare,
+                isb_model **result) {
     const isb_model_config config = small_config();
     isb_model *model;
     isb__optimizer *optimizer;
@@ -130,8 +141,8 @@ static void run(isb_context *ctx, uint64_t seed, const isb__optimizer_options *o
         isb__optimizer_step(optimizer, model, grads, gscale, lr, (uint64_t)step);
         for (size_t i = 0; compare && i < model->n_tensors; ++i) {
             const isb__tensor *t = &model->tensors[i];
-            (options->kind == ISB_OPTIMIZER_ADAMW ? reference_adamw : reference_adafactor)(t, &r[i], grads + t->offset, gscale, lr,
-                                                                                         step, options);
+            (options->kind == ISB_OPTIMIZER_ADAMW ? reference_adamw : reference_adafactor)(
+                t, &r[i], grads + t->offset, gscale, lr, step, options);
             double worst = 0;
             for (size_t k = 0; k < t->count; ++k) {
                 const double p = (double)model->data[t->offset + k];
@@ -139,7 +150,8 @@ static void run(isb_context *ctx, uint64_t seed, const isb__optimizer_options *o
             }
             char text[160];
             snprintf(text, sizeof text, "%s, step %d: %.3g of the tolerance", t->name, step, worst);
-            check_report(worst <= (double)(step + 1), __FILE__, __LINE__, "parameters", worst <= (double)(step + 1) ? "" : text);
+            check_report(worst <= (double)(step + 1), __FILE__, __LINE__, "parameters",
+                         worst <= (double)(step + 1) ? "" : text);
         }
     }
     free_references(r, model->n_tensors);
@@ -157,7 +169,8 @@ static isb_context *context_of(int n_threads) {
     return ctx;
 }
 
-static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_optimizer kind, double weight_decay) {
+static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_optimizer kind,
+                      double weight_decay) {
     const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, weight_decay};
     isb_model *a, *b;
     run(one, seed, &options, 1, &a);
@@ -182,7 +195,8 @@ static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t se
         isb__rng_seed(&rng, seed);
         random_grads(model, &rng, grads);
         norms[k] = isb__optimizer_grad_norm(optimizer, grads);
-        for (size_t i = 0; k == 0 && i < model->n_floats; ++i) expected += (double)grads[i] * (double)grads[i];
+        for (size_t i = 0; k == 0 && i < model->n_floats; ++i)
+            expected += (double)grads[i] * (double)grads[i];
         isb__optimizer_zero(optimizer, grads);
         CHECK(isb__optimizer_grad_norm(optimizer, grads) == 0);
         free(grads);
@@ -193,7 +207,8 @@ static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t se
     CHECK(fabs(norms[0] - sqrt(expected)) <= 1e-6 * sqrt(expected));
 }
 
-/* The state's names are distinct, and it holds what each kind needs: two numbers per parameter, or far fewer. */
+/* The state's names are distinct, and it holds what each kind needs: two numbers per parameter,
+ * or far fewer. */
 static void test_state(isb_context *ctx, isb_optimizer kind) {
     const isb_model_config config = small_config();
     const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, 0};

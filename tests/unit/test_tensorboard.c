@@ -1,4 +1,5 @@
-/* Event files: bytes worked out by hand, and a reader written apart from the writer (its own crc, its own varints). */
+/* Event files: bytes worked out by hand, and a reader written apart from the writer (its own
+ * crc, its own varints). */
 #include "train/tensorboard.h"
 
 #include <math.h>
@@ -28,10 +29,12 @@ static int crc_matches(const uint8_t *data, size_t nbytes, const uint8_t *stored
     return (rotated << 15 | rotated >> 17) == slow_crc32c(data, nbytes);
 }
 
-/* step 300, {"ab": 1.5}: message 09 wall(8) | 10 AC 02 | 2A 0B | 0A 09 | 0A 02 'a' 'b' | 15 00 00 C0 3F */
+/* step 300, {"ab": 1.5}: message 09 wall(8) | 10 AC 02 | 2A 0B | 0A 09 | 0A 02 'a' 'b' | 15 00
+ * 00 C0 3F */
 static void test_golden(void) {
-    static const uint8_t expected[] = {0x09, 0, 0, 0, 0, 0, 0, 0xF0, 0x3F, 0x10, 0xAC, 0x02, 0x2A, 0x0B, 0x0A,
-                                       0x09, 0x0A, 0x02, 'a', 'b', 0x15, 0, 0, 0xC0, 0x3F};
+    static const uint8_t expected[] = {0x09, 0,    0,    0,    0,    0,    0,    0xF0, 0x3F,
+                                       0x10, 0xAC, 0x02, 0x2A, 0x0B, 0x0A, 0x09, 0x0A, 0x02,
+                                       'a',  'b',  0x15, 0,    0,    0xC0, 0x3F};
     const isb__metric metrics[] = {{"ab", 1.5}, {"nan", (double)NAN}};
     uint8_t record[256];
     const size_t n = isb__tensorboard_encode(1.0, 300, 2, metrics, record);
@@ -44,8 +47,14 @@ static void test_golden(void) {
     CHECK_EQ(slow_crc32c((const uint8_t *)"123456789", 9), 0xE3069283u);
 }
 
-typedef struct cursor { const uint8_t *p, *end; } cursor;
-typedef struct field { unsigned number, type; uint64_t value; cursor bytes; } field;
+typedef struct cursor {
+    const uint8_t *p, *end;
+} cursor;
+typedef struct field {
+    unsigned number, type;
+    uint64_t value;
+    cursor bytes;
+} field;
 
 static uint64_t varint(cursor *c) {
     uint64_t x = 0;
@@ -75,14 +84,21 @@ static field next_field(cursor *c) {
     return f;
 }
 
-typedef struct event { int64_t step; char version[32], tag[2][32]; float value[2]; int n_values, restarts; } event;
+typedef struct event {
+    int64_t step;
+    char version[32], tag[2][32];
+    float value[2];
+    int n_values, restarts;
+} event;
 
 static void read_value(cursor c, event *e) {
     CHECK_FATAL(e->n_values < 2);
     while (c.p < c.end) {
         const field f = next_field(&c);
         const uint32_t bits = (uint32_t)f.value;
-        if (f.number == 1) snprintf(e->tag[e->n_values], 32, "%.*s", (int)(f.bytes.end - f.bytes.p), (const char *)f.bytes.p);
+        if (f.number == 1)
+            snprintf(e->tag[e->n_values], 32, "%.*s", (int)(f.bytes.end - f.bytes.p),
+                     (const char *)f.bytes.p);
         if (f.number == 2) memcpy(&e->value[e->n_values], &bits, 4);
     }
     ++e->n_values;
@@ -93,7 +109,9 @@ static event read_event(cursor c) {
     while (c.p < c.end) {
         field f = next_field(&c);
         if (f.number == 2) e.step = (int64_t)f.value;
-        if (f.number == 3) snprintf(e.version, sizeof e.version, "%.*s", (int)(f.bytes.end - f.bytes.p), (const char *)f.bytes.p);
+        if (f.number == 3)
+            snprintf(e.version, sizeof e.version, "%.*s", (int)(f.bytes.end - f.bytes.p),
+                     (const char *)f.bytes.p);
         if (f.number == 7) e.restarts = (int)next_field(&f.bytes).value;
         while (f.number == 5 && f.bytes.p < f.bytes.end) read_value(next_field(&f.bytes).bytes, &e);
     }
@@ -138,9 +156,11 @@ static void test_file(isb_context *ctx, int64_t restart) {
     CHECK_FATAL(n == first + 2);
     CHECK(strcmp(events[0].version, "brain.Event:2") == 0);
     if (restart >= 0) CHECK(events[1].restarts == 1 && events[1].step == restart);
-    CHECK(events[first].step == 1 && events[first].n_values == 1 && events[first].value[0] == 2.25f);
+    CHECK(events[first].step == 1 && events[first].n_values == 1 &&
+          events[first].value[0] == 2.25f);
     CHECK(events[first + 1].step == (int64_t)1 << 40 && events[first + 1].n_values == 2);
-    CHECK(strcmp(events[first + 1].tag[1], "a/longer/tag") == 0 && events[first + 1].value[1] == -1e-3f);
+    CHECK(strcmp(events[first + 1].tag[1], "a/longer/tag") == 0 &&
+          events[first + 1].value[1] == -1e-3f);
     isb__names_free(ctx, names, n_names);
     CHECK_OK(ctx, isb__dir_remove(ctx, dir));
 }

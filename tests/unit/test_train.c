@@ -1,5 +1,5 @@
-/* Training runs on a small generated text: the loss falls; a resumed run is the uninterrupted one bit for bit; damage,
- * interruption and wrong options end as documented. */
+/* Training runs on a small generated text: the loss falls; a resumed run is the uninterrupted
+ * one bit for bit; damage, interruption and wrong options end as documented. */
 #include <isobit/isobit.h>
 
 #include <math.h>
@@ -26,7 +26,8 @@ static const char *at(const char *name) {
 
 /* JSONL documents of words from a small list: easy to learn. */
 static void write_text(isb_context *ctx, const char *path, int n_documents, uint64_t seed) {
-    static const char *const words[] = {"the", "token", "of", "equal", "information", "is", "a", "window", "and", "model"};
+    static const char *const words[] = {"the", "token", "of",     "equal", "information",
+                                        "is",  "a",     "window", "and",   "model"};
     static char text[1 << 18];
     size_t n = 0;
     isb__rng rng;
@@ -35,7 +36,8 @@ static void write_text(isb_context *ctx, const char *path, int n_documents, uint
         n += (size_t)snprintf(text + n, sizeof text - n, "{\"text\": \"");
         const int n_words = 5 + (int)isb__rng_below(&rng, 40);
         for (int w = 0; w < n_words; ++w) {
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s ", words[isb__rng_below(&rng, 10)]);
+            n +=
+                (size_t)snprintf(text + n, sizeof text - n, "%s ", words[isb__rng_below(&rng, 10)]);
         }
         n += (size_t)snprintf(text + n, sizeof text - n, "\"}\n");
         CHECK_FATAL(n < sizeof text - 1024);
@@ -96,7 +98,8 @@ static int count_lines(isb_context *ctx, const char *path, const char *with) {
     size_t n;
     int count = 0;
     CHECK_OK(ctx, isb__file_read(ctx, path, 1 << 26, &data, &n));
-    for (char *line = strtok((char *)data, "\n"); line; line = strtok(NULL, "\n")) count += strstr(line, with) != NULL;
+    for (char *line = strtok((char *)data, "\n"); line; line = strtok(NULL, "\n"))
+        count += strstr(line, with) != NULL;
     isb__free(ctx, data);
     return count;
 }
@@ -111,7 +114,8 @@ static void test_loss_falls(isb_context *ctx, const char *const *text) {
     CHECK_OK(ctx, isb_train(ctx, &o, &r));
     CHECK_EQ(r.steps, 150);
     CHECK_EQ(r.tokens, 150 * 4 * 32);
-    CHECK(r.train_loss_nats < 2.0 && r.valid_loss_nats < 2.0); /* from ln 257 = 5.5; a uniform letter is about 2.6 */
+    CHECK(r.train_loss_nats < 2.0 &&
+          r.valid_loss_nats < 2.0); /* from ln 257 = 5.5; a uniform letter is about 2.6 */
     CHECK(r.valid_bits_per_byte < 3.0 && r.valid_bits_per_byte > 0.5);
     CHECK(r.memory_nbytes > (uint64_t)r.model.n_parameters * 16);
     CHECK(strcmp(r.model.tokenizer, "bytes") == 0 && r.model.config.vocab_size == 257);
@@ -126,14 +130,16 @@ static void test_loss_falls(isb_context *ctx, const char *const *text) {
     CHECK_EQ(count_lines(ctx, at("learn/log.jsonl"), "\"valid_bits_per_byte\""), 10);
 }
 
-/* One run of 12 steps; another of 12, stopped at 5 by its budget, resumed: same weights, optimiser, losses. */
-static void test_resume_is_exact(isb_context *ctx, const char *const *text, isb_optimizer optimizer, size_t accumulate) {
+/* One run of 12 steps; another of 12, stopped at 5 by its budget, resumed: same weights,
+ * optimiser, losses. */
+static void test_resume_is_exact(isb_context *ctx, const char *const *text, isb_optimizer optimizer,
+                                 size_t accumulate) {
     isb_train_options o = small_run(text, at("whole"));
     isb_train_result whole, part, rest;
     o.overwrite = 1;
     o.optimizer = optimizer;
     o.accumulate = accumulate;
-    o.schedule = ISB_SCHEDULE_CONSTANT; /* the schedule's length is the budget, which differs for the first part */
+    o.schedule = ISB_SCHEDULE_CONSTANT; /* others stretch with the budget, which differs */
     o.warmup_steps = 3;
     o.cut_share = 0.5;
     CHECK_OK(ctx, isb_train(ctx, &o, &whole));
@@ -147,7 +153,8 @@ static void test_resume_is_exact(isb_context *ctx, const char *const *text, isb_
     again.max_steps = 12;
     CHECK_OK(ctx, isb_train(ctx, &again, &rest));
     CHECK_EQ(rest.steps, 12);
-    CHECK(whole.train_loss_nats == rest.train_loss_nats && whole.valid_loss_nats == rest.valid_loss_nats);
+    CHECK(whole.train_loss_nats == rest.train_loss_nats &&
+          whole.valid_loss_nats == rest.valid_loss_nats);
     CHECK(strcmp(whole.model.identity, rest.model.identity) == 0);
     CHECK(strcmp(part.model.identity, rest.model.identity) != 0);
     check_same_file(ctx, at("whole/model.safetensors"), at("parts/model.safetensors"));
@@ -155,7 +162,8 @@ static void test_resume_is_exact(isb_context *ctx, const char *const *text, isb_
                     at("parts/checkpoints/step-00000012/optimizer.safetensors"));
     /* a run that is done does nothing when resumed */
     CHECK_OK(ctx, isb_train(ctx, &again, &rest));
-    CHECK(strcmp(whole.model.identity, rest.model.identity) == 0 && whole.valid_loss_nats == rest.valid_loss_nats);
+    CHECK(strcmp(whole.model.identity, rest.model.identity) == 0 &&
+          whole.valid_loss_nats == rest.valid_loss_nats);
 }
 
 /* The result does not depend on the number of threads. */
@@ -182,7 +190,8 @@ static void count_warnings(void *user, isb_log_level level, const char *message)
     if (level == ISB_LOG_WARNING && strstr(message, "damaged")) ++warnings;
 }
 
-/* Steps 4, 8, 12 saved, two kept; the newest is damaged: resuming goes on from 8 and makes the same 12. */
+/* Steps 4, 8, 12 saved, two kept; the newest is damaged: resuming goes on from 8 and makes the
+ * same 12. */
 static void test_damaged(const char *const *text, const char *file) {
     isb_context_options options;
     isb_context *ctx = NULL;
@@ -204,8 +213,11 @@ static void test_damaged(const char *const *text, const char *file) {
     warnings = 0;
     CHECK_OK(ctx, isb_train(ctx, &o, &b));
     CHECK_EQ(warnings, 1);
-    CHECK(strcmp(a.model.identity, b.model.identity) == 0 && a.train_loss_nats == b.train_loss_nats);
-    CHECK_EQ(count_lines(ctx, at("damaged/log.jsonl"), "{\"step\": 12, \"tokens\": 1536, \"seconds\""), 1);
+    CHECK(strcmp(a.model.identity, b.model.identity) == 0 &&
+          a.train_loss_nats == b.train_loss_nats);
+    CHECK_EQ(
+        count_lines(ctx, at("damaged/log.jsonl"), "{\"step\": 12, \"tokens\": 1536, \"seconds\""),
+        1);
 
     snprintf(path, sizeof path, "%s/%s", at("damaged/checkpoints/step-00000012"), file);
     flip_byte(ctx, path, 40);
@@ -215,14 +227,16 @@ static void test_damaged(const char *const *text, const char *file) {
     isb_context_free(ctx);
 }
 
-/* A run cut off while it wrote a checkpoint, or while it replaced one, leaves litter that does not matter. */
+/* A run cut off while it wrote a checkpoint, or while it replaced one, leaves litter that does
+ * not matter. */
 static void test_litter(isb_context *ctx, const char *const *text) {
     isb_train_options o = small_run(text, at("litter"));
     isb_train_result a, b;
     CHECK_OK(ctx, isb_train(ctx, &o, &a));
     CHECK_OK(ctx, isb__dir_create(ctx, at("litter/checkpoints/.new")));
     CHECK_OK(ctx, isb__file_write(ctx, at("litter/checkpoints/.new/model.safetensors"), "half", 4));
-    CHECK(rename(at("litter/checkpoints/step-00000012"), at("litter/checkpoints/step-00000012.old")) == 0);
+    CHECK(rename(at("litter/checkpoints/step-00000012"),
+                 at("litter/checkpoints/step-00000012.old")) == 0);
     CHECK(unlink(at("litter/config.json")) == 0); /* torn between the two renames */
     o.resume = 1;
     o.max_steps = 14;
@@ -259,7 +273,8 @@ static void test_no_space(isb_context *ctx, const char *const *text) {
 static isb_context *to_cancel;
 static void cancel_when_training(void *user, const isb_progress *progress) {
     (void)user;
-    if (strcmp(progress->task, "train") == 0 && progress->done >= 3 * 4 * 32) isb_context_cancel(to_cancel);
+    if (strcmp(progress->task, "train") == 0 && progress->done >= 3 * 4 * 32)
+        isb_context_cancel(to_cancel);
 }
 
 static void test_cancel(isb_context *ctx, const char *const *text) {
@@ -279,7 +294,8 @@ static void test_cancel(isb_context *ctx, const char *const *text) {
     o.resume = 1;
     CHECK_OK(ctx, isb_train(ctx, &o, &b));
     CHECK_EQ(b.steps, 400);
-    CHECK(strcmp(a.model.identity, b.model.identity) == 0 && a.train_loss_nats == b.train_loss_nats);
+    CHECK(strcmp(a.model.identity, b.model.identity) == 0 &&
+          a.train_loss_nats == b.train_loss_nats);
 }
 
 /* ---- errors ---- */
@@ -458,7 +474,8 @@ static void test_settings(isb_context *ctx) {
     json_t *saved = isb__settings_to_json(&o);
     CHECK_OK(ctx, isb__settings_merge(ctx, saved, &back));
     CHECK_OK(ctx, isb__settings_resolve(ctx, &back));
-    CHECK(back.weight_decay == -1 && back.seed == UINT64_MAX && back.z_loss == 1.0 / 3 && back.lr == o.lr);
+    CHECK(back.weight_decay == -1 && back.seed == UINT64_MAX && back.z_loss == 1.0 / 3 &&
+          back.lr == o.lr);
     CHECK(memcmp(&back.model, &o.model, sizeof o.model) == 0);
     CHECK(isb__setting(back.weight_decay) == 0);
     json_object_del(saved, "lr");
@@ -479,7 +496,8 @@ static void test_static(isb_context *ctx, const char *const *text) {
     o.prepare.tokenizer = "static-ac:token=8";
     o.m1_dir = at("static");
     CHECK_OK(ctx, isb_train(ctx, &o, &r));
-    CHECK(isb__path_exists(at("m2-static/m1/static.json")) || isb__path_exists(at("m2-static/m1/config.json")));
+    CHECK(isb__path_exists(at("m2-static/m1/static.json")) ||
+          isb__path_exists(at("m2-static/m1/config.json")));
 }
 
 int main(int argc, char **argv) {
@@ -489,7 +507,8 @@ int main(int argc, char **argv) {
     isb_context_options_init(&options);
     options.n_threads = 2;
     CHECK_FATAL(isb_context_create(&options, &ctx) == ISB_OK);
-    snprintf(root, sizeof root, "%s/isb-test-train-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    snprintf(root, sizeof root, "%s/isb-test-train-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     CHECK_FATAL(mkdtemp(root) != NULL);
     const char *text[] = {at("text.jsonl")};
     char text_path[512];
