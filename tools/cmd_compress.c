@@ -34,7 +34,7 @@ typedef struct compress_values {
     {.name = "force", .letter = 'f', .type = OPTION_FLAG, AT(force),                               \
      .help = "replace existing files, and write to a terminal"},                                   \
     {.name = "keep", .letter = 'k', .type = OPTION_FLAG, AT(keep),                                 \
-     .help = "keep the inputs: what happens anyway"},                                              \
+     .help = "keep the inputs (they are kept unless --rm is given)"},                              \
     {.name = "rm", .type = OPTION_FLAG, AT(remove),                                                \
      .help = "remove each input once its output is whole"}
 

@@ -56,10 +56,10 @@ static int report(const tool_session *session, const eval_values *v, const isb_e
     return results_print(out, stdout, session->common->json);
 }
 
-/* `tokens` with --split test means the dataset tokens.test, as prepare wrote it.  *prefix: NULL when the data is text.
- * Returns 0 or the exit code. */
-static int find_dataset(const tool_session *session, const eval_values *v, char *name, size_t nbytes,
-                        const char **prefix) {
+/* `tokens` with --split test means the dataset tokens.test, as prepare wrote it.  *prefix: NULL
+ * when the data is text. Returns 0 or the exit code. */
+static int find_dataset(const tool_session *session, const eval_values *v, char *name,
+                        size_t nbytes, const char **prefix) {
     static const char *const parts[] = {"", ".train", ".valid", ".test"};
     const char *data = v->data.items[0];
     *prefix = NULL;
@@ -70,8 +70,8 @@ static int find_dataset(const tool_session *session, const eval_values *v, char 
         return 0;
     }
     if (v->corpus.split == ISB_SPLIT_ALL) {
-        return error_usage(session->command->name, "%s is divided: add --split train, valid or test",
-                           data);
+        return error_usage(session->command->name,
+                           "%s is divided: add --split train, valid or test", data);
     }
     return error_at(session->command->name, ISB_ERR_NOT_FOUND, "there is no dataset %s", name);
 }

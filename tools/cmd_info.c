@@ -102,7 +102,7 @@ static void add_model(results *out, const isb_model_info *info) {
     results_flag(out, "tied_embeddings", "tied embeddings", c->tie_embeddings != 0);
 }
 
-/* The last line of log.jsonl that is whole. */
+/* The last whole line of log.jsonl about training. */
 static json_t *last_log_line(const char *dir) {
     char path[4096], *line = NULL;
     size_t capacity = 0;
@@ -111,6 +111,10 @@ static json_t *last_log_line(const char *dir) {
     while (file && getline(&line, &capacity, file) > 0) {
         json_t *parsed = json_loads(line, 0, NULL);
         if (!parsed) continue;
+        if (!json_object_get(parsed, "bits_per_token")) { /* a line of a measurement */
+            json_decref(parsed);
+            continue;
+        }
         json_decref(last);
         last = parsed;
     }
@@ -143,7 +147,8 @@ static void add_run(results *out, const char *dir) {
 /* Byte counts, as `isobit train --size static` makes them. */
 static bool is_static_m1(const char *dir) {
     char path[4096];
-    json_t *config = join(path, sizeof path, dir, "config.json") ? json_load_file(path, 0, NULL) : NULL;
+    json_t *config =
+        join(path, sizeof path, dir, "config.json") ? json_load_file(path, 0, NULL) : NULL;
     const char *type = json_string_value(json_object_get(config, "model_type"));
     const bool is_static = type && strcmp(type, "isobit-static") == 0;
     json_decref(config);

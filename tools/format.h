@@ -12,8 +12,9 @@ short_text format_grouped(uint64_t value);      /* 1,234,567 */
 short_text format_si(double value);             /* 1.23M */
 short_text format_duration(double seconds);     /* 0:07, 1:02:03 */
 
-/* Writes `text` wrapped at `width`, each line after `indent` spaces; the cursor stands at column `column` at the start.
- * A line of the text that begins with a space is kept as it is; a blank line ends a paragraph. */
+/* Writes `text` wrapped at `width`, each line after `indent` spaces; at the start the cursor stands
+ * at column `column`.  A line of the text that begins with a space is kept as it is; a blank line
+ * ends a paragraph. */
 void format_wrapped(FILE *file, const char *text, int indent, int column, int width);
 
 /* The name among names[n] that `text` was probably meant to be; NULL: none is near. */

@@ -13,7 +13,8 @@ static void heading(FILE *file, const char *text) {
     fprintf(file, "%s%s%s\n", colored ? "\033[1m" : "", text, colored ? "\033[0m" : "");
 }
 
-static void print_entry(FILE *file, const char *name, const char *text, int help_column, int width) {
+static void print_entry(FILE *file, const char *name, const char *text, int help_column,
+                        int width) {
     int column = fprintf(file, "%*s%s", NAME_COLUMN, "", name);
     if (column > help_column - 2) {
         fputc('\n', file);
