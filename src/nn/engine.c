@@ -80,6 +80,8 @@ static void plan_work(isb__engine *e, isb__plan *plan) {
     isb__plan_add(plan, "streams", e->n_streams * sizeof *e->streams, &e->streams);
     isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->H * e->head_stride * f, &e->cache);
     isb__plan_add(plan, "tokens", e->n_streams * e->ring * sizeof *e->tokens, &e->tokens);
+    isb__plan_add(plan, "first keys and values", e->L * 2 * e->C * f, &e->first_cache);
+    isb__plan_add(plan, "first logits", e->V * f, &e->first_logits);
     isb__plan_add(plan, "rows", R * sizeof *e->rows, &e->rows);
     isb__plan_add(plan, "slices", R * sizeof *e->slices, &e->slices);
     isb__plan_add(plan, "cosines", e->table_rows * P * f, &e->cosines);
@@ -108,6 +110,7 @@ static void set_sizes(isb__engine *e, size_t n_streams, size_t max_rows) {
     e->head_stride = isb__round_up(e->ring * e->D, HEAD_ALIGN) + HEAD_GAP;
     e->n_streams = n_streams;
     e->max_rows = max_rows == 0 ? ISB__ENGINE_HISTORY : min_size(max_rows, ISB__ENGINE_HISTORY);
+    e->first_token = -1;
     e->table_rows = c->position == ISB_POSITION_ROPE ? TABLE_ROWS : 0;
     e->logits_rows = max_size(1, min_size(LOGITS_NBYTES / sizeof(float) / e->V, min_size(LOGITS_ROWS, e->max_rows)));
 }
@@ -265,6 +268,48 @@ static isb_status run_group(isb__engine *e) {
     return ISB_OK;
 }
 
+/* ---- first tokens ---- */
+
+static void keep_first_logits(void *user, size_t request, size_t row, const float *logits) {
+    isb__engine *e = user;
+    (void)request, (void)row;
+    memcpy(e->first_logits, logits, e->V * sizeof *logits);
+}
+
+/* Position 0 of head `head` of the stream's keys or values, and its copy. */
+static void copy_first(isb__engine *e, size_t stream, int keep) {
+    for (size_t i = 0; i < e->L * 2 * e->H; ++i) {
+        float *cache = engine_cache(e, stream, 0, 0, 0) + i * e->head_stride, *first = e->first_cache + i * e->D;
+        memcpy(keep ? first : cache, keep ? cache : first, e->D * sizeof *cache);
+    }
+}
+
+/* The first token of a stream, on its own, with its logits; kept.  The group must be empty. */
+static isb_status learn_first(isb__engine *e, const isb__engine_request *request) {
+    const isb__engine_request first = {request->stream, 1, request->tokens, 1, 1};
+    const isb__logits_sink sink = e->sink;
+    void *user = e->sink_user;
+    e->sink = keep_first_logits;
+    e->sink_user = e;
+    add_row(e, &first, 0, 0);
+    const isb_status status = run_group(e);
+    e->sink = sink;
+    e->sink_user = user;
+    if (status != ISB_OK) return status;
+    copy_first(e, request->stream, 1);
+    e->streams[request->stream] = (engine_stream){0, 0};
+    e->first_token = request->tokens[0];
+    return ISB_OK;
+}
+
+/* Puts the known first token into an empty stream. */
+static void place_first(isb__engine *e, const isb__engine_request *request, size_t index) {
+    copy_first(e, request->stream, 0);
+    e->tokens[request->stream * e->ring] = e->first_token;
+    e->streams[request->stream] = (engine_stream){1, 1};
+    if (request->n_logits == request->n_tokens) e->sink(e->sink_user, index, 0, e->first_logits);
+}
+
 isb_status isb__engine_evaluate(isb__engine *e, size_t n, const isb__engine_request *requests, isb__logits_sink sink,
                                 void *user) {
     for (size_t i = 0; i < n; ++i) ISB_TRY(check_request(e, &requests[i]));
@@ -273,7 +318,15 @@ isb_status isb__engine_evaluate(isb__engine *e, size_t n, const isb__engine_requ
     e->n_rows = 0;
     for (size_t i = 0; i < n; ++i) {
         begin_request(e, &requests[i]);
-        for (size_t t = 0; t < request_rows(&requests[i]); ++t) {
+        size_t t = 0;
+        if (requests[i].n_tokens > 0 && e->streams[requests[i].stream].position == 0) {
+            if (e->first_token < 0) ISB_TRY(learn_first(e, &requests[i])); /* of the first request: the group is empty */
+            if (e->first_token == requests[i].tokens[0]) {
+                place_first(e, &requests[i], i);
+                t = 1;
+            }
+        }
+        for (; t < request_rows(&requests[i]); ++t) {
             add_row(e, &requests[i], i, t);
             if (e->n_rows == e->max_rows) ISB_TRY(run_group(e));
         }

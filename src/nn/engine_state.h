@@ -55,6 +55,11 @@ struct isb__engine {
     float *cache;
     int32_t *tokens;                 /* [n_streams, ring] */
 
+    /* What a stream holds after its first token, for the token that the first stream began with (the boundary, as a
+     * rule): keys and values [L, 2, H, D] and logits [V].  Codes of windows restart every few bytes. */
+    int32_t first_token;             /* -1: not known yet */
+    float *first_cache, *first_logits;
+
     /* The group in work. */
     engine_row *rows;                /* [max_rows], the rows of a stream together and in order */
     size_t n_rows;
