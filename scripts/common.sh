@@ -24,4 +24,12 @@ need() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
 
-need_
+need_build() { need gcc libc6-dev make cmake pkg-config zlib1g-dev libzstd-dev libxxhash-dev libjansson-dev; }
+
+# configure_and_make DIR [CMAKE ARG ...]
+configure_and_make() {
+    local dir=$1
+    shift
+    cmake -S . -B "$dir" "$@" >"$dir.log" 2>&1 || { cat "$dir.log" >&2; die "cmake failed"; }
+    cmake --build "$dir" -j "$jobs" >>"$dir.log" 2>&1 || { grep -E 'error|warning' -A5 "$dir.log" | head -60 >&2; die "build failed, see $dir.log"; }
+}
