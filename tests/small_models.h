@@ -17,7 +17,8 @@ static inline isb_context *small_context(const char *cpu, int n_threads) {
 }
 
 /* Weights large enough that the distributions are far from flat. */
-static inline isb_model *small_model(isb_context *ctx, int64_t vocab_size, int64_t context_length, uint64_t seed) {
+static inline isb_model *small_model(isb_context *ctx, int64_t vocab_size, int64_t context_length,
+                                     uint64_t seed) {
     isb_model_config config;
     CHECK_OK(ctx, isb_model_config_init(ctx, "nano", &config));
     config.vocab_size = vocab_size;
@@ -32,8 +33,8 @@ static inline isb_model *small_model(isb_context *ctx, int64_t vocab_size, int64
     return model;
 }
 
-static inline void small_save(isb_context *ctx, isb_model *model, const char *tokenizer, const char *m1_identity,
-                              const char *dir) {
+static inline void small_save(isb_context *ctx, isb_model *model, const char *tokenizer,
+                              const char *m1_identity, const char *dir) {
     snprintf(model->tokenizer, sizeof model->tokenizer, "%s", tokenizer);
     snprintf(model->m1_identity, sizeof model->m1_identity, "%s", m1_identity);
     CHECK_OK(ctx, isb__dir_create(ctx, dir));

@@ -1,11 +1,11 @@
 /* M1: logits become integer CDFs by a fixed sequence of exact operations.
  *
- *     e_x = exp(logit_x - largest logit)     ops->exp, the same bits everywhere; the largest is exactly 1
+ *     e_x = exp(logit_x - largest logit)     ops->exp; the largest is exactly 1
  *     w_x = floor(2^32 e_x)                  the multiplication by a power of two is exact
  *     cdf = isb__cdf_from_weights(w)         integers
  *
- * A stream begins with the document boundary (id 256), so the CDF of an empty context is the model's output at position 0
- * and byte i stands at position i + 1. */
+ * A stream begins with the document boundary (id 256), so the CDF of an empty context is the
+ * model's output at position 0 and byte i stands at position i + 1. */
 #include "data/m1.h"
 
 #include <assert.h>
@@ -25,10 +25,10 @@ static const char STATIC_TYPE[] = "isobit-static";
 typedef struct m1_source {
     isb_context *ctx;
     const isb__ops *ops;
-    isb_model *owned;               /* NULL if the model is borrowed */
+    isb_model *owned; /* NULL if the model is borrowed */
     isb__engine *engine;
-    isb__engine_request *requests;  /* [n_streams] */
-    int32_t *tokens;                /* of all requests of a call */
+    isb__engine_request *requests; /* [n_streams] */
+    int32_t *tokens;               /* of all requests of a call */
     size_t tokens_capacity;
     const isb__cdf_request *current;
 } m1_source;
@@ -40,7 +40,8 @@ static void logits_to_cdf(const isb__ops *ops, const float *logits, uint32_t *cd
     for (int x = 0; x < ISB__N_SYMBOLS; ++x) e[x] = logits[x] - most;
     ops->exp(ISB__N_SYMBOLS, e, e);
     for (int x = 0; x < ISB__N_SYMBOLS; ++x) {
-        weights[x] = e[x] >= 0.0f && e[x] <= 1.0f ? (uint64_t)(e[x] * 0x1p32f) : 0; /* 0 for a NaN */
+        weights[x] =
+            e[x] >= 0.0f && e[x] <= 1.0f ? (uint64_t)(e[x] * 0x1p32f) : 0; /* 0 for a NaN */
         any |= weights[x];
     }
     if (any == 0) weights[0] = 1; /* all NaN: a broken model still makes a code */
@@ -61,13 +62,16 @@ static isb_status m1_evaluate(void *self, size_t n, const isb__cdf_request *requ
     m1_source *m1 = self;
     size_t n_tokens = 0, used = 0;
     for (size_t i = 0; i < n; ++i) n_tokens += requests[i].n_bytes + 1;
-    ISB_TRY(isb__grow_array(m1->ctx, n_tokens, sizeof *m1->tokens, &m1->tokens_capacity, &m1->tokens));
+    ISB_TRY(
+        isb__grow_array(m1->ctx, n_tokens, sizeof *m1->tokens, &m1->tokens_capacity, &m1->tokens));
     for (size_t i = 0; i < n; ++i) {
         const isb__cdf_request *from = &requests[i];
         isb__engine_request *to = &m1->requests[i];
-        *to = (isb__engine_request){from->stream, from->restart, m1->tokens + used, 0, from->n_cdfs};
+        *to =
+            (isb__engine_request){from->stream, from->restart, m1->tokens + used, 0, from->n_cdfs};
         if (begins(m1, from)) m1->tokens[used + to->n_tokens++] = BOUNDARY;
-        for (size_t j = 0; j < from->n_bytes; ++j) m1->tokens[used + to->n_tokens++] = from->bytes[j];
+        for (size_t j = 0; j < from->n_bytes; ++j)
+            m1->tokens[used + to->n_tokens++] = from->bytes[j];
         used += to->n_tokens;
     }
     m1->current = requests;
@@ -76,9 +80,11 @@ static isb_status m1_evaluate(void *self, size_t n, const isb__cdf_request *requ
 
 static isb_status m1_rewind(void *self, size_t stream, size_t n) {
     m1_source *m1 = self;
-    const size_t position = isb__engine_position(m1->engine, stream), n_bytes = position > 0 ? position - 1 : 0;
+    const size_t position = isb__engine_position(m1->engine, stream),
+                 n_bytes = position > 0 ? position - 1 : 0;
     if (n > n_bytes) {
-        return isb__fail(m1->ctx, ISB_ERR_RANGE, "cannot rewind an M1 stream of %zu bytes by %zu", n_bytes, n);
+        return isb__fail(m1->ctx, ISB_ERR_RANGE, "cannot rewind an M1 stream of %zu bytes by %zu",
+                         n_bytes, n);
     }
     return isb__engine_rewind(m1->engine, stream, n);
 }
@@ -98,7 +104,8 @@ static isb_status m1_identity(isb_context *ctx, const isb_model *model, isb__id1
     static const char rules[] = "isobit-m1-1";
     const isb__id128 weights = isb__model_identity(model);
     uint8_t parameters[9] = {ISB__CDF_PRECISION};
-    for (int i = 0; i < 8; ++i) parameters[1 + i] = (uint8_t)((uint64_t)model->config.context_length >> 8 * i);
+    for (int i = 0; i < 8; ++i)
+        parameters[1 + i] = (uint8_t)((uint64_t)model->config.context_length >> 8 * i);
     isb__hasher *hasher = isb__hasher_create();
     if (!hasher) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for the identity of an M1");
     isb__hasher_update(hasher, rules, sizeof rules);
@@ -109,14 +116,18 @@ static isb_status m1_identity(isb_context *ctx, const isb_model *model, isb__id1
 }
 
 static isb_status check_is_byte_model(isb_context *ctx, const isb_model *model) {
-    if (model->config.vocab_size == ISB__N_SYMBOLS && strcmp(model->tokenizer, "bytes") == 0) return ISB_OK;
+    if (model->config.vocab_size == ISB__N_SYMBOLS && strcmp(model->tokenizer, "bytes") == 0)
+        return ISB_OK;
     if (model->config.vocab_size == ISB__N_SYMBOLS && model->tokenizer[0] == '\0') return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_SHAPE, "an M1 models bytes: tokenizer \"bytes\" and %d ids; this model has tokenizer \"%s\" "
-                     "and %lld ids; train one with the tokenizer bytes", ISB__N_SYMBOLS, model->tokenizer,
-                     (long long)model->config.vocab_size);
+    return isb__fail(
+        ctx, ISB_ERR_SHAPE,
+        "an M1 models bytes: tokenizer \"bytes\" and %d ids; this model has tokenizer \"%s\" "
+        "and %lld ids; train one with the tokenizer bytes",
+        ISB__N_SYMBOLS, model->tokenizer, (long long)model->config.vocab_size);
 }
 
-isb_status isb__m1_from_model(isb_context *ctx, const isb_model *model, size_t n_streams, isb__cdf_source *source) {
+isb_status isb__m1_from_model(isb_context *ctx, const isb_model *model, size_t n_streams,
+                              isb__cdf_source *source) {
     isb_status status = ISB_OK;
     isb__id128 identity;
     m1_source *m1 = NULL;
@@ -145,18 +156,22 @@ fail:
 /* ---- folders ---- */
 
 /* [257] whole numbers whose sum a CDF can be made of. */
-static isb_status read_counts(isb_context *ctx, const char *path, const json_t *root, uint64_t *counts) {
+static isb_status read_counts(isb_context *ctx, const char *path, const json_t *root,
+                              uint64_t *counts) {
     const json_t *array = json_object_get(root, "counts");
     uint64_t sum = 0;
     if (!json_is_array(array) || json_array_size(array) != ISB__N_SYMBOLS) {
-        return isb__fail(ctx, ISB_ERR_FORMAT, "%s: \"counts\" must be an array of %d whole numbers", path, ISB__N_SYMBOLS);
+        return isb__fail(ctx, ISB_ERR_FORMAT, "%s: \"counts\" must be an array of %d whole numbers",
+                         path, ISB__N_SYMBOLS);
     }
     for (size_t x = 0; x < ISB__N_SYMBOLS; ++x) {
         const json_t *value = json_array_get(array, x);
         const json_int_t count = json_integer_value(value);
         if (!json_is_integer(value) || count < 0 || (uint64_t)count >= (UINT64_C(1) << 48) - sum) {
-            return isb__fail(ctx, ISB_ERR_FORMAT, "%s: count %zu must be a whole number from 0, and all together below 2^48",
-                             path, x);
+            return isb__fail(
+                ctx, ISB_ERR_FORMAT,
+                "%s: count %zu must be a whole number from 0, and all together below 2^48", path,
+                x);
         }
         counts[x] = (uint64_t)count;
         sum += counts[x];
@@ -165,16 +180,18 @@ static isb_status read_counts(isb_context *ctx, const char *path, const json_t *
     return ISB_OK;
 }
 
-/* *is_static: the folder's config.json says that it holds counts, which are then read.  A file that is missing or damaged
- * is left to the loader of models, which says so. */
-static isb_status read_static(isb_context *ctx, const char *dir, bool *is_static, uint64_t *counts) {
+/* *is_static: the folder's config.json says that it holds counts, which are then read.  A file
+ * that is missing or damaged is left to the loader of models, which says so. */
+static isb_status read_static(isb_context *ctx, const char *dir, bool *is_static,
+                              uint64_t *counts) {
     char *path = NULL;
     uint8_t *text = NULL;
     size_t nbytes = 0;
     *is_static = false;
     ISB_TRY(isb__path_join(ctx, dir, "config.json", &path));
     isb_status status = ISB_OK;
-    if (isb__path_exists(path)) status = isb__file_read(ctx, path, CONFIG_LIMIT_NBYTES, &text, &nbytes);
+    if (isb__path_exists(path))
+        status = isb__file_read(ctx, path, CONFIG_LIMIT_NBYTES, &text, &nbytes);
     json_t *root = text ? json_loadb((const char *)text, nbytes, 0, NULL) : NULL;
     const char *type = json_string_value(json_object_get(root, "model_type"));
     if (type && strcmp(type, STATIC_TYPE) == 0) {
@@ -187,7 +204,8 @@ static isb_status read_static(isb_context *ctx, const char *dir, bool *is_static
     return status;
 }
 
-isb_status isb__m1_open(isb_context *ctx, const char *dir, size_t n_streams, isb__cdf_source *source) {
+isb_status isb__m1_open(isb_context *ctx, const char *dir, size_t n_streams,
+                        isb__cdf_source *source) {
     uint64_t counts[ISB__N_SYMBOLS];
     bool is_static;
     isb_model *model = NULL;
@@ -195,8 +213,10 @@ isb_status isb__m1_open(isb_context *ctx, const char *dir, size_t n_streams, isb
     if (is_static) return isb__cdf_source_static(ctx, counts, source);
     ISB_TRY(isb_model_load(ctx, dir, &model));
     const isb_status status = isb__m1_from_model(ctx, model, n_streams, source);
-    if (status != ISB_OK) isb_model_free(model);
-    else ((m1_source *)source->self)->owned = model;
+    if (status != ISB_OK)
+        isb_model_free(model);
+    else
+        ((m1_source *)source->self)->owned = model;
     return status;
 }
 
@@ -217,8 +237,10 @@ isb_status isb__m1_flops_per_byte(isb_context *ctx, const char *dir, double *flo
 
 static char *static_text(const uint64_t *counts) {
     json_t *array = json_array();
-    for (size_t x = 0; x < ISB__N_SYMBOLS; ++x) json_array_append_new(array, json_integer((json_int_t)counts[x]));
-    json_t *root = json_pack("{s:s, s:i, s:o}", "model_type", STATIC_TYPE, "vocab_size", ISB__N_SYMBOLS, "counts", array);
+    for (size_t x = 0; x < ISB__N_SYMBOLS; ++x)
+        json_array_append_new(array, json_integer((json_int_t)counts[x]));
+    json_t *root = json_pack("{s:s, s:i, s:o}", "model_type", STATIC_TYPE, "vocab_size",
+                             ISB__N_SYMBOLS, "counts", array);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -226,7 +248,9 @@ static char *static_text(const uint64_t *counts) {
 
 static isb_status write_static_config(isb_context *ctx, const char *dir, const uint64_t *counts) {
     char *path = NULL, *text = static_text(counts);
-    isb_status status = text ? ISB_OK : isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory to write the static M1 %s", dir);
+    isb_status status =
+        text ? ISB_OK
+             : isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory to write the static M1 %s", dir);
     if (status == ISB_OK) status = isb__dir_create(ctx, dir);
     if (status == ISB_OK) status = isb__path_join(ctx, dir, "config.json", &path);
     if (status == ISB_OK) status = isb__file_write(ctx, path, text, strlen(text));
@@ -238,7 +262,8 @@ static isb_status write_static_config(isb_context *ctx, const char *dir, const u
 isb_status isb__m1_write_static(isb_context *ctx, const char *dir, const uint64_t *counts) {
     uint64_t sum = 0;
     for (size_t x = 0; x < ISB__N_SYMBOLS; ++x) sum += counts[x];
-    if (sum == 0) return isb__fail(ctx, ISB_ERR_EMPTY, "a static M1 needs a corpus with at least one byte");
+    if (sum == 0)
+        return isb__fail(ctx, ISB_ERR_EMPTY, "a static M1 needs a corpus with at least one byte");
     char *temporary = NULL;
     ISB_TRY(isb__path_temporary(ctx, dir, &temporary));
     isb_status status = isb__dir_remove(ctx, temporary);

@@ -1,4 +1,5 @@
-/* Tokenizers by name: a short text is parsed against one table of parameters, an M1 is opened, and a codec made of both. */
+/* Tokenizers by name: a short text is parsed against one table of parameters, an M1 is opened,
+ * and a codec made of both. */
 #include "data/tokenizer.h"
 
 #include <stdio.h>
@@ -15,7 +16,8 @@ enum { M1_STREAMS = 64 };
 static const char *const kind_names[] = {"bytes", "window", "ac", "static-ac"};
 enum { KIND_BYTES, KIND_WINDOW, KIND_AC, KIND_STATIC_AC, N_KINDS };
 
-static const char *const variant_names[] = {[ISB__EXACT] = "exact", [ISB__GREEDY] = "greedy", [ISB__DELAY] = "delay"};
+static const char *const variant_names[] = {
+    [ISB__EXACT] = "exact", [ISB__GREEDY] = "greedy", [ISB__DELAY] = "delay"};
 enum { N_VARIANTS = sizeof variant_names / sizeof *variant_names };
 
 enum { KEY_B, KEY_VARIANT, KEY_TOKEN, KEY_RESET, KEY_PRECISION, N_KEYS };
@@ -27,7 +29,8 @@ static const struct {
     [KEY_B] = {"b", "8 to 128 bits a window", 8, 128, false},
     [KEY_VARIANT] = {"variant", "exact, greedy or delay", 0, 0, false},
     [KEY_TOKEN] = {"token", "16, 8 or 1 bits, no more than a window has", 1, 16, true},
-    [KEY_RESET] = {"reset", "0 (never) or after how many windows M1 is reset, up to 1000000", 0, 1000000, false},
+    [KEY_RESET] = {"reset", "0 (never) or after how many windows M1 is reset, up to 1000000", 0,
+                   1000000, false},
     [KEY_PRECISION] = {"precision", "8 to 16 bits; for ac 9 to 16", 8, 16, true},
 };
 
@@ -41,10 +44,14 @@ typedef struct parser {
 
 static isb_status parse_kind(parser *p, size_t length) {
     for (p->kind = 0; p->kind < N_KINDS; ++p->kind) {
-        if (strlen(kind_names[p->kind]) == length && memcmp(kind_names[p->kind], p->spec, length) == 0) return ISB_OK;
+        if (strlen(kind_names[p->kind]) == length &&
+            memcmp(kind_names[p->kind], p->spec, length) == 0)
+            return ISB_OK;
     }
-    return isb__fail(p->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\": \"%.*s\" is not known; allowed are bytes, window, ac and "
-                     "static-ac", p->spec, (int)length, p->spec);
+    return isb__fail(p->ctx, ISB_ERR_ARGUMENT,
+                     "tokenizer \"%s\": \"%.*s\" is not known; allowed are bytes, window, ac and "
+                     "static-ac",
+                     p->spec, (int)length, p->spec);
 }
 
 static bool key_allowed(const parser *p, int key) {
@@ -53,19 +60,23 @@ static bool key_allowed(const parser *p, int key) {
 
 static isb_status parse_key(const parser *p, const char *text, size_t length, int *key) {
     for (*key = 0; *key < N_KEYS; ++*key) {
-        if (key_allowed(p, *key) && strlen(keys[*key].name) == length && memcmp(keys[*key].name, text, length) == 0) {
+        if (key_allowed(p, *key) && strlen(keys[*key].name) == length &&
+            memcmp(keys[*key].name, text, length) == 0) {
             return ISB_OK;
         }
     }
-    const char *allowed = p->kind == KIND_WINDOW  ? "allowed are b, variant, token, reset and precision"
+    const char *allowed = p->kind == KIND_WINDOW
+                              ? "allowed are b, variant, token, reset and precision"
                           : p->kind == KIND_BYTES ? "bytes has no parameters"
                                                   : "allowed are token and precision";
-    return isb__fail(p->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\": \"%.*s\" is not a parameter of %s; %s", p->spec,
+    return isb__fail(p->ctx, ISB_ERR_ARGUMENT,
+                     "tokenizer \"%s\": \"%.*s\" is not a parameter of %s; %s", p->spec,
                      (int)length, text, kind_names[p->kind], allowed);
 }
 
 static isb_status bad_value(const parser *p, int key, const char *text, size_t length) {
-    return isb__fail(p->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\": %s=%.*s is not allowed; expected %s", p->spec,
+    return isb__fail(p->ctx, ISB_ERR_ARGUMENT,
+                     "tokenizer \"%s\": %s=%.*s is not allowed; expected %s", p->spec,
                      keys[key].name, (int)length, text, keys[key].allowed);
 }
 
@@ -73,16 +84,21 @@ static isb_status parse_value(parser *p, int key, const char *text, size_t lengt
     int value = 0;
     if (key == KEY_VARIANT) {
         for (value = 0; value < N_VARIANTS; ++value) {
-            if (strlen(variant_names[value]) == length && memcmp(variant_names[value], text, length) == 0) break;
+            if (strlen(variant_names[value]) == length &&
+                memcmp(variant_names[value], text, length) == 0)
+                break;
         }
         if (value == N_VARIANTS) return bad_value(p, key, text, length);
     } else {
         for (size_t i = 0; i < length; ++i) {
-            if (text[i] < '0' || text[i] > '9' || value > keys[key].high) return bad_value(p, key, text, length);
+            if (text[i] < '0' || text[i] > '9' || value > keys[key].high)
+                return bad_value(p, key, text, length);
             value = 10 * value + (text[i] - '0');
         }
-        if (length == 0 || value < keys[key].low || value > keys[key].high) return bad_value(p, key, text, length);
-        if (key == KEY_TOKEN && value != 1 && value != 8 && value != 16) return bad_value(p, key, text, length);
+        if (length == 0 || value < keys[key].low || value > keys[key].high)
+            return bad_value(p, key, text, length);
+        if (key == KEY_TOKEN && value != 1 && value != 8 && value != 16)
+            return bad_value(p, key, text, length);
     }
     p->values[key] = value;
     return ISB_OK;
@@ -96,8 +112,9 @@ static isb_status parse_pairs(parser *p, const char *text) {
         int key;
         ISB_TRY(parse_key(p, text, equals ? (size_t)(equals - text) : length, &key));
         if (!equals || p->given[key]) {
-            return isb__fail(p->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\": %s %s; expected %s", p->spec, keys[key].name,
-                             equals ? "is given twice" : "has no value", keys[key].allowed);
+            return isb__fail(p->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\": %s %s; expected %s",
+                             p->spec, keys[key].name, equals ? "is given twice" : "has no value",
+                             keys[key].allowed);
         }
         ISB_TRY(parse_value(p, key, equals + 1, length - (size_t)(equals + 1 - text)));
         p->given[key] = true;
@@ -107,34 +124,41 @@ static isb_status parse_pairs(parser *p, const char *text) {
 }
 
 static void fill_params(const parser *p, isb__code_params *params) {
-    static const isb__code_kind kinds[] = {ISB__CODE_BYTES, ISB__CODE_EQUAL_INFO, ISB__CODE_AC, ISB__CODE_AC};
+    static const isb__code_kind kinds[] = {ISB__CODE_BYTES, ISB__CODE_EQUAL_INFO, ISB__CODE_AC,
+                                           ISB__CODE_AC};
     isb__code_params_init(params, kinds[p->kind]);
     params->window_nbits = p->given[KEY_B] ? p->values[KEY_B] : 16;
-    params->variant = (isb__window_variant)(p->given[KEY_VARIANT] ? p->values[KEY_VARIANT] : ISB__EXACT);
+    params->variant =
+        (isb__window_variant)(p->given[KEY_VARIANT] ? p->values[KEY_VARIANT] : ISB__EXACT);
     params->reset_windows = p->given[KEY_RESET] ? p->values[KEY_RESET] : 1;
-    params->precision_nbits = p->given[KEY_PRECISION] ? p->values[KEY_PRECISION] : ISB__CDF_PRECISION;
+    params->precision_nbits =
+        p->given[KEY_PRECISION] ? p->values[KEY_PRECISION] : ISB__CDF_PRECISION;
     params->token_nbits = p->kind == KIND_WINDOW && params->window_nbits % 16 != 0 ? 8 : 16;
     if (p->given[KEY_TOKEN]) params->token_nbits = p->values[KEY_TOKEN];
 }
 
 static void write_canonical(const parser *p, const isb__code_params *params, char *text) {
     size_t used = (size_t)snprintf(text, ISB__SPEC_NBYTES, "%s", kind_names[p->kind]);
-    const int values[N_KEYS] = {[KEY_B] = params->window_nbits, [KEY_TOKEN] = params->token_nbits,
-                                [KEY_RESET] = params->reset_windows, [KEY_PRECISION] = params->precision_nbits};
+    const int values[N_KEYS] = {[KEY_B] = params->window_nbits,
+                                [KEY_TOKEN] = params->token_nbits,
+                                [KEY_RESET] = params->reset_windows,
+                                [KEY_PRECISION] = params->precision_nbits};
     char separator = ':';
     for (int key = 0; key < N_KEYS; ++key) {
         if (!key_allowed(p, key)) continue;
         char *to = text + used;
         const size_t room = ISB__SPEC_NBYTES - used;
-        used += (size_t)(key == KEY_VARIANT
-                             ? snprintf(to, room, "%c%s=%s", separator, keys[key].name, variant_names[params->variant])
-                             : snprintf(to, room, "%c%s=%d", separator, keys[key].name, values[key]));
+        used +=
+            (size_t)(key == KEY_VARIANT
+                         ? snprintf(to, room, "%c%s=%s", separator, keys[key].name,
+                                    variant_names[params->variant])
+                         : snprintf(to, room, "%c%s=%d", separator, keys[key].name, values[key]));
         separator = ',';
     }
 }
 
-isb_status isb__tokenizer_parse(isb_context *ctx, const char *spec, isb__code_params *params, bool *is_static,
-                                char *canonical) {
+isb_status isb__tokenizer_parse(isb_context *ctx, const char *spec, isb__code_params *params,
+                                bool *is_static, char *canonical) {
     parser p = {.ctx = ctx, .spec = spec};
     const size_t length = strcspn(spec, ":");
     ISB_TRY(parse_kind(&p, length));
@@ -152,23 +176,28 @@ isb_status isb__tokenizer_parse(isb_context *ctx, const char *spec, isb__code_pa
 
 /* ---- life ---- */
 
-static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_static, isb__cdf_source *source) {
+static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_static,
+                          isb__cdf_source *source) {
     if (!m1_dir) {
-        return isb__fail(t->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\" needs %s: give its folder", t->spec,
-                         needs_static ? "a static M1" : "an M1");
+        return isb__fail(t->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\" needs %s: give its folder",
+                         t->spec, needs_static ? "a static M1" : "an M1");
     }
     ISB_TRY(isb__strdup(t->ctx, m1_dir, &t->m1_dir));
     ISB_TRY(isb__m1_flops_per_byte(t->ctx, m1_dir, &t->m1_flops_per_byte));
     if (needs_static && t->m1_flops_per_byte > 0) {
-        return isb__fail(t->ctx, ISB_ERR_ARGUMENT, "tokenizer \"%s\" needs a static M1, and %s holds a transformer; use ac, or "
-                         "make a static M1 of byte counts", t->spec, m1_dir);
+        return isb__fail(
+            t->ctx, ISB_ERR_ARGUMENT,
+            "tokenizer \"%s\" needs a static M1, and %s holds a transformer; use ac, or "
+            "make a static M1 of byte counts",
+            t->spec, m1_dir);
     }
     ISB_TRY(isb__m1_open(t->ctx, m1_dir, M1_STREAMS, source));
     isb__id128_hex(&source->identity, t->m1_identity);
     return ISB_OK;
 }
 
-isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m1_dir, isb__tokenizer **tokenizer) {
+isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m1_dir,
+                               isb__tokenizer **tokenizer) {
     *tokenizer = NULL;
     isb__tokenizer *t = NULL;
     isb__code_params params;
@@ -179,7 +208,8 @@ isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m
     isb_status status = isb__tokenizer_parse(ctx, spec, &params, &is_static, t->spec);
     const bool has_m1 = status == ISB_OK && params.kind != ISB__CODE_BYTES;
     if (has_m1) status = open_m1(t, m1_dir, is_static, &source);
-    if (status == ISB_OK) status = isb__codec_create(ctx, &params, has_m1 ? &source : NULL, &t->codec);
+    if (status == ISB_OK)
+        status = isb__codec_create(ctx, &params, has_m1 ? &source : NULL, &t->codec);
     if (status != ISB_OK) {
         if (source.free) source.free(source.self);
         isb__tokenizer_free(t);
@@ -200,17 +230,22 @@ void isb__tokenizer_free(isb__tokenizer *t) {
 /* A model that was trained on ids of another M1 would read noise. */
 static isb_status check_m1(const isb__tokenizer *t, const isb_model *model) {
     if (strcmp(t->m1_identity, model->m1_identity) == 0) return ISB_OK;
-    return isb__fail(t->ctx, ISB_ERR_MISMATCH, "the model was trained on tokens of the M1 %s, but %s has the identity %s; give "
-                     "the folder of the M1 it was trained with", model->m1_identity, t->m1_dir ? t->m1_dir : "no M1",
-                     t->m1_identity);
+    return isb__fail(
+        t->ctx, ISB_ERR_MISMATCH,
+        "the model was trained on tokens of the M1 %s, but %s has the identity %s; give "
+        "the folder of the M1 it was trained with",
+        model->m1_identity, t->m1_dir ? t->m1_dir : "no M1", t->m1_identity);
 }
 
-isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *model, const char *model_dir,
-                                         const char *m1_dir, isb__tokenizer **tokenizer) {
+isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *model,
+                                         const char *model_dir, const char *m1_dir,
+                                         isb__tokenizer **tokenizer) {
     *tokenizer = NULL;
     if (model->tokenizer[0] == '\0') {
-        return isb__fail(ctx, ISB_ERR_FORMAT, "%s: config.json does not say in its isobit section which tokenizer the model has",
-                         model_dir);
+        return isb__fail(
+            ctx, ISB_ERR_FORMAT,
+            "%s: config.json does not say in its isobit section which tokenizer the model has",
+            model_dir);
     }
     isb__tokenizer *t = NULL;
     char *own_m1 = NULL;
@@ -219,8 +254,10 @@ isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *mode
     isb__free(ctx, own_m1);
     if (status == ISB_OK) status = check_m1(t, model);
     if (status == ISB_OK && model->config.vocab_size != t->n_codes + 1) {
-        status = isb__fail(ctx, ISB_ERR_SHAPE, "%s: the model has %lld ids; the tokenizer \"%s\" has %lld and the boundary",
-                           model_dir, (long long)model->config.vocab_size, t->spec, (long long)t->n_codes);
+        status = isb__fail(
+            ctx, ISB_ERR_SHAPE,
+            "%s: the model has %lld ids; the tokenizer \"%s\" has %lld and the boundary", model_dir,
+            (long long)model->config.vocab_size, t->spec, (long long)t->n_codes);
     }
     if (status != ISB_OK) {
         isb__tokenizer_free(t);

@@ -4,8 +4,9 @@
  *                                    ^                   |
  *                                    +-------------------+
  *
- * The prompt is encoded as a document of its own, so its last window ends where the prompt ends.  Its tokens go through
- * the decoder too: where M1 is not reset at every window, the bytes to come depend on the bytes before. */
+ * The prompt is encoded as a document of its own, so its last window ends where the prompt
+ * ends.  Its tokens go through the decoder too: where M1 is not reset at every window, the
+ * bytes to come depend on the bytes before. */
 #include <isobit/generate.h>
 
 #include <math.h>
@@ -27,10 +28,10 @@ typedef struct generation {
     isb__decode_stream *decoder;
     isb__engine *engine;
     isb__sampler *sampler;
-    float *logits;      /* [V] after the last token */
-    int32_t *prompt;    /* boundary and the prompt's tokens */
+    float *logits;   /* [V] after the last token */
+    int32_t *prompt; /* boundary and the prompt's tokens */
     size_t n_prompt;
-    bool stop;          /* the caller's write() or max_nbytes said so */
+    bool stop; /* the caller's write() or max_nbytes said so */
 } generation;
 
 void isb_generate_options_init(isb_generate_options *options) {
@@ -39,18 +40,26 @@ void isb_generate_options_init(isb_generate_options *options) {
 
 static isb_status check_options(isb_context *ctx, const isb_generate_options *o) {
     if (o->struct_size != sizeof *o) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "isb_generate_options has struct_size %zu, expected %zu: fill it with "
-                         "isb_generate_options_init() first", o->struct_size, sizeof *o);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "isb_generate_options has struct_size %zu, expected %zu: fill it with "
+                         "isb_generate_options_init() first",
+                         o->struct_size, sizeof *o);
     }
-    if (!o->model_dir) return isb__fail(ctx, ISB_ERR_ARGUMENT, "model_dir is NULL: give the folder of a model");
+    if (!o->model_dir)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "model_dir is NULL: give the folder of a model");
     if (!o->prompt && o->prompt_nbytes > 0) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "prompt is NULL but prompt_nbytes is %zu", o->prompt_nbytes);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "prompt is NULL but prompt_nbytes is %zu",
+                         o->prompt_nbytes);
     }
-    if (!isfinite(o->temperature)) return isb__fail(ctx, ISB_ERR_RANGE, "temperature is %g; it must be finite", o->temperature);
+    if (!isfinite(o->temperature))
+        return isb__fail(ctx, ISB_ERR_RANGE, "temperature is %g; it must be finite",
+                         o->temperature);
     if (!(o->top_p >= 0 && o->top_p <= 1)) {
         return isb__fail(ctx, ISB_ERR_RANGE, "top_p is %g; it must be 0 to 1", o->top_p);
     }
-    if (o->top_k < 0) return isb__fail(ctx, ISB_ERR_RANGE, "top_k is %lld; it must be 0 or more", (long long)o->top_k);
+    if (o->top_k < 0)
+        return isb__fail(ctx, ISB_ERR_RANGE, "top_k is %lld; it must be 0 or more",
+                         (long long)o->top_k);
     return ISB_OK;
 }
 
@@ -59,7 +68,8 @@ static isb_status check_options(isb_context *ctx, const isb_generate_options *o)
 static isb_status open_all(generation *g) {
     const isb_generate_options *o = g->options;
     ISB_TRY(isb_model_load(g->ctx, o->model_dir, &g->model));
-    ISB_TRY(isb__tokenizer_open_for_model(g->ctx, g->model, o->model_dir, o->m1_dir, &g->tokenizer));
+    ISB_TRY(
+        isb__tokenizer_open_for_model(g->ctx, g->model, o->model_dir, o->m1_dir, &g->tokenizer));
     ISB_TRY(isb__decode_stream_create(g->tokenizer->codec, &g->decoder));
     ISB_TRY(isb__engine_create(g->ctx, g->model, 1, 0, &g->engine));
     const size_t V = (size_t)g->model->config.vocab_size;
@@ -128,7 +138,8 @@ static void emit(generation *g, const uint8_t *bytes, size_t nbytes) {
         g->stop = true;
     }
     g->result->n_bytes += nbytes;
-    if (nbytes > 0 && g->options->write && g->options->write(g->options->write_user, bytes, nbytes)) g->stop = true;
+    if (nbytes > 0 && g->options->write && g->options->write(g->options->write_user, bytes, nbytes))
+        g->stop = true;
 }
 
 static uint64_t token_limit(const isb_generate_options *o) {
@@ -140,7 +151,8 @@ static isb_status write_text(generation *g) {
     const int32_t boundary = (int32_t)g->tokenizer->n_codes;
     const uint64_t limit = token_limit(g->options);
     while (!g->stop) {
-        const int32_t token = (int32_t)isb__sampler_draw(g->sampler, g->logits, g->options->ignore_end ? boundary : -1);
+        const int32_t token = (int32_t)isb__sampler_draw(g->sampler, g->logits,
+                                                         g->options->ignore_end ? boundary : -1);
         if (token == boundary) {
             g->result->ended = 1;
             return ISB_OK;
@@ -168,7 +180,8 @@ static isb_status run(generation *g) {
     return status;
 }
 
-isb_status isb_generate(isb_context *ctx, const isb_generate_options *options, isb_generate_result *result) {
+isb_status isb_generate(isb_context *ctx, const isb_generate_options *options,
+                        isb_generate_result *result) {
     isb_generate_result unused;
     if (!ctx || !options) return ISB_ERR_ARGUMENT;
     generation g = {.ctx = ctx, .options = options, .result = result ? result : &unused};

@@ -1,5 +1,6 @@
-/* Sampling.  Only the tokens that can be drawn need an order, and with top_p or top_k these are few: a heap is made of all
- * in linear time and gives up its largest, one by one, until enough are there. */
+/* Sampling.  Only the tokens that can be drawn need an order, and with top_p or top_k these are
+ * few: a heap is made of all in linear time and gives up its largest, one by one, until enough
+ * are there. */
 #include "generate/sampling.h"
 
 #include <math.h>
@@ -14,11 +15,12 @@ struct isb__sampler {
     size_t V;
     isb__sampling sampling;
     isb__rng rng;
-    float *p;        /* [V] relative probabilities, the largest is 1 */
-    uint32_t *heap;  /* [V] ids; what was taken lies behind the heap, in reverse order */
+    float *p;       /* [V] relative probabilities, the largest is 1 */
+    uint32_t *heap; /* [V] ids; what was taken lies behind the heap, in reverse order */
 };
 
-isb_status isb__sampler_create(isb_context *ctx, size_t V, const isb__sampling *sampling, isb__sampler **sampler) {
+isb_status isb__sampler_create(isb_context *ctx, size_t V, const isb__sampling *sampling,
+                               isb__sampler **sampler) {
     *sampler = NULL;
     isb__sampler *s = NULL;
     isb_status status = ISB_OK;
@@ -54,7 +56,8 @@ static size_t most_probable(size_t V, const float *logits) {
 
 /* p = exp((logit - largest) / temperature); returns the sum. */
 static double weigh(isb__sampler *s) {
-    const float most = s->ops->max(s->V, s->p), inverse = (float)fmin(1.0 / s->sampling.temperature, 1e30);
+    const float most = s->ops->max(s->V, s->p),
+                inverse = (float)fmin(1.0 / s->sampling.temperature, 1e30);
     double total = 0;
     for (size_t i = 0; i < s->V; ++i) s->p[i] = (s->p[i] - most) * inverse;
     s->ops->exp(s->V, s->p, s->p);
@@ -88,9 +91,11 @@ static void sift_down(isb__sampler *s, size_t n, size_t i) {
     s->heap[i] = id;
 }
 
-/* Takes the largest until their number reaches top_k or, without top_k, their sum top_p; returns how many, and their sum. */
+/* Takes the largest until their number reaches top_k or, without top_k, their sum top_p;
+ * returns how many, and their sum. */
 static size_t take_largest(isb__sampler *s, double total, double *sum) {
-    const size_t limit = s->sampling.top_k > 0 && s->sampling.top_k < s->V ? s->sampling.top_k : s->V;
+    const size_t limit =
+        s->sampling.top_k > 0 && s->sampling.top_k < s->V ? s->sampling.top_k : s->V;
     size_t n = s->V;
     for (size_t i = 0; i < n; ++i) s->heap[i] = (uint32_t)i;
     for (size_t i = n / 2; i-- > 0;) sift_down(s, n, i);
@@ -137,6 +142,7 @@ size_t isb__sampler_draw(isb__sampler *s, const float *logits, ptrdiff_t banned)
         total -= (double)s->p[banned];
         s->p[banned] = 0.0f;
     }
-    const bool all = s->sampling.top_p >= 1 && (s->sampling.top_k == 0 || s->sampling.top_k >= s->V);
+    const bool all =
+        s->sampling.top_p >= 1 && (s->sampling.top_k == 0 || s->sampling.top_k >= s->V);
     return all ? draw_from_all(s, total) : draw_from_largest(s, total);
 }

@@ -1,13 +1,16 @@
-/* The engine's streams: requests become rows, rows are taken in groups, groups are cut into slices for the threads.
+/* The engine's streams: requests become rows, rows are taken in groups, groups are cut into
+ * slices for the threads.
  *
- * A stream's keys and values lie in a ring of T + history slots.  Position p is in slot p % ring and sees positions
- * p-T+1 .. p.  Since the ring is longer than T by the history, the keys that a rewound stream needs are still there:
+ * A stream's keys and values lie in a ring of T + history slots.  Position p is in slot p %
+ * ring and sees positions p-T+1 .. p.  Since the ring is longer than T by the history, the keys
+ * that a rewound stream needs are still there:
  *
  *     ring:     | history | context T                |
  *     oldest kept = top - ring             position   top
  *
- * A slice holds whole streams, because a token attends to the tokens of its own stream in the same group; when one stream
- * has most of the rows (a long prompt) or there are too few rows, all threads work on one slice together. */
+ * A slice holds whole streams, because a token attends to the tokens of its own stream in the
+ * same group; when one stream has most of the rows (a long prompt) or there are too few rows,
+ * all threads work on one slice together. */
 #include "nn/engine.h"
 
 #include <assert.h>
@@ -18,15 +21,17 @@
 #include "nn/position.h"
 
 enum {
-    /* Heads lie 33 cache lines past a multiple of a page.  At a power of two from each other, the first keys of all heads
-     * of all streams would fall into the same few sets of the caches. */
+    /* Heads lie 33 cache lines past a multiple of a page.  At a power of two from each other,
+     * the first keys of all heads of all streams would fall into the same few sets of the
+     * caches. */
     HEAD_ALIGN = 4096 / sizeof(float),
     HEAD_GAP = 33 * 64 / sizeof(float),
-    TABLE_ROWS = 4096,          /* rotary angles kept; later positions compute theirs, about 1% of a token's work */
-    LOGITS_NBYTES = 2 << 20,    /* of one thread */
+    TABLE_ROWS =
+        4096, /* rotary angles kept; later positions compute theirs, about 1% of a token's work */
+    LOGITS_NBYTES = 2 << 20, /* of one thread */
     LOGITS_ROWS = 64,
-    SLICE_ROWS = 64,            /* activations of a slice stay in a core's L2 */
-    MIN_ROWS_PER_THREAD = 4     /* fewer: the threads share the weights instead of the rows */
+    SLICE_ROWS = 64,        /* activations of a slice stay in a core's L2 */
+    MIN_ROWS_PER_THREAD = 4 /* fewer: the threads share the weights instead of the rows */
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -40,7 +45,8 @@ static void plan_weights(isb__engine *e, isb__plan *plan) {
         engine_layer *layer = &e->layers[l];
         isb__plan_add(plan, "qkv", isb__packed_b_nbytes(kernel, e->C, 3 * e->C), &layer->qkv.data);
         isb__plan_add(plan, "o", isb__packed_b_nbytes(kernel, e->C, e->C), &layer->o.data);
-        isb__plan_add(plan, "gate_up", isb__packed_b_nbytes(kernel, e->C, 2 * e->F), &layer->gate_up.data);
+        isb__plan_add(plan, "gate_up", isb__packed_b_nbytes(kernel, e->C, 2 * e->F),
+                      &layer->gate_up.data);
         isb__plan_add(plan, "down", isb__packed_b_nbytes(kernel, e->F, e->C), &layer->down.data);
         const int t5 = e->model->config.position == ISB_POSITION_T5;
         isb__plan_add(plan, "bias", t5 ? e->H * e->T * sizeof(float) : 0, &layer->bias);
@@ -76,9 +82,11 @@ static void pack_weights(isb__engine *e) {
 }
 
 static void plan_work(isb__engine *e, isb__plan *plan) {
-    const size_t R = e->max_rows, P = e->D / 2, f = sizeof(float), n_threads = (size_t)isb__thread_count(e->ctx);
+    const size_t R = e->max_rows, P = e->D / 2, f = sizeof(float),
+                 n_threads = (size_t)isb__thread_count(e->ctx);
     isb__plan_add(plan, "streams", e->n_streams * sizeof *e->streams, &e->streams);
-    isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->H * e->head_stride * f, &e->cache);
+    isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->H * e->head_stride * f,
+                  &e->cache);
     isb__plan_add(plan, "tokens", e->n_streams * e->ring * sizeof *e->tokens, &e->tokens);
     isb__plan_add(plan, "first keys and values", e->L * 2 * e->C * f, &e->first_cache);
     isb__plan_add(plan, "first logits", e->V * f, &e->first_logits);
@@ -112,7 +120,8 @@ static void set_sizes(isb__engine *e, size_t n_streams, size_t max_rows) {
     e->max_rows = max_rows == 0 ? ISB__ENGINE_HISTORY : min_size(max_rows, ISB__ENGINE_HISTORY);
     e->first_token = -1;
     e->table_rows = c->position == ISB_POSITION_ROPE ? TABLE_ROWS : 0;
-    e->logits_rows = max_size(1, min_size(LOGITS_NBYTES / sizeof(float) / e->V, min_size(LOGITS_ROWS, e->max_rows)));
+    e->logits_rows = max_size(
+        1, min_size(LOGITS_NBYTES / sizeof(float) / e->V, min_size(LOGITS_ROWS, e->max_rows)));
 }
 
 static isb_status allocate(isb__engine *e) {
@@ -127,11 +136,12 @@ static isb_status allocate(isb__engine *e) {
     e->nbytes += isb__plan_nbytes(&plan);
     ISB_TRY(isb__plan_commit(&plan, &e->block));
     const size_t widest = max_size(max_size(3 * e->C, 2 * e->F), e->V);
-    return isb__matmul_scratch_create(e->ctx, e->max_rows, widest, max_size(e->C, e->F), &e->scratch);
+    return isb__matmul_scratch_create(e->ctx, e->max_rows, widest, max_size(e->C, e->F),
+                                      &e->scratch);
 }
 
-isb_status isb__engine_create(isb_context *ctx, const isb_model *model, size_t n_streams, size_t max_rows,
-                              isb__engine **engine) {
+isb_status isb__engine_create(isb_context *ctx, const isb_model *model, size_t n_streams,
+                              size_t max_rows, isb__engine **engine) {
     *engine = NULL;
     isb__engine *e = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *e, &e));
@@ -163,15 +173,19 @@ void isb__engine_free(isb__engine *e) {
 }
 
 size_t isb__engine_nbytes(const isb__engine *e) { return e->nbytes; }
-size_t isb__engine_position(const isb__engine *e, size_t stream) { return e->streams[stream].position; }
+size_t isb__engine_position(const isb__engine *e, size_t stream) {
+    return e->streams[stream].position;
+}
 
 /* ---- streams ---- */
 
 isb_status isb__engine_rewind(isb__engine *e, size_t stream, size_t n) {
     engine_stream *s = &e->streams[stream];
     if (n > s->position || s->top - (s->position - n) > ISB__ENGINE_HISTORY) {
-        return isb__fail(e->ctx, ISB_ERR_RANGE, "cannot rewind a stream by %zu tokens: it has %zu, and reached %zu; the "
-                         "history is %d tokens", n, s->position, s->top, ISB__ENGINE_HISTORY);
+        return isb__fail(e->ctx, ISB_ERR_RANGE,
+                         "cannot rewind a stream by %zu tokens: it has %zu, and reached %zu; the "
+                         "history is %d tokens",
+                         n, s->position, s->top, ISB__ENGINE_HISTORY);
     }
     s->position -= n;
     return ISB_OK;
@@ -182,19 +196,21 @@ static isb_status check_request(isb__engine *e, const isb__engine_request *reque
     assert(request->n_logits <= max_size(request->n_tokens, 1));
     for (size_t i = 0; i < request->n_tokens; ++i) {
         if (request->tokens[i] < 0 || (size_t)request->tokens[i] >= e->V) {
-            return isb__fail(e->ctx, ISB_ERR_RANGE, "token id %d at place %zu; the model has ids 0 to %zu",
+            return isb__fail(e->ctx, ISB_ERR_RANGE,
+                             "token id %d at place %zu; the model has ids 0 to %zu",
                              (int)request->tokens[i], i, e->V - 1);
         }
     }
     if (request->n_tokens == 0 && request->n_logits > 0 &&
         (request->restart || e->streams[request->stream].position == 0)) {
-        return isb__fail(e->ctx, ISB_ERR_RANGE, "logits of an empty stream were asked for; give it a token first");
+        return isb__fail(e->ctx, ISB_ERR_RANGE,
+                         "logits of an empty stream were asked for; give it a token first");
     }
     return ISB_OK;
 }
 
-/* Brings the stream to where the request's first token goes.  A request for the last token's logits alone repeats that
- * token: the same position, the same keys, the same bits. */
+/* Brings the stream to where the request's first token goes.  A request for the last token's
+ * logits alone repeats that token: the same position, the same keys, the same bits. */
 static void begin_request(isb__engine *e, const isb__engine_request *request) {
     engine_stream *s = &e->streams[request->stream];
     if (request->restart) *s = (engine_stream){0, 0};
@@ -205,20 +221,25 @@ static size_t request_rows(const isb__engine_request *request) {
     return request->n_tokens == 0 ? request->n_logits : request->n_tokens;
 }
 
-static void add_row(isb__engine *e, const isb__engine_request *request, size_t index, size_t token_index) {
+static void add_row(isb__engine *e, const isb__engine_request *request, size_t index,
+                    size_t token_index) {
     engine_stream *s = &e->streams[request->stream];
     const size_t n = request_rows(request), first_wanted = n - request->n_logits, r = e->n_rows++;
     int32_t *kept = &e->tokens[request->stream * e->ring + s->position % e->ring];
     if (request->n_tokens > 0) *kept = request->tokens[token_index];
     engine_row *row = &e->rows[r];
-    *row = (engine_row){.stream = request->stream, .position = s->position, .request = index, .token = *kept};
-    row->logits = token_index < first_wanted ? ENGINE_NO_LOGITS : (ptrdiff_t)(token_index - first_wanted);
+    *row = (engine_row){
+        .stream = request->stream, .position = s->position, .request = index, .token = *kept};
+    row->logits =
+        token_index < first_wanted ? ENGINE_NO_LOGITS : (ptrdiff_t)(token_index - first_wanted);
     if (e->table_rows > 0) {
         const size_t pairs = e->D / 2;
         const int in_table = row->position < e->table_rows;
         row->cosines = in_table ? e->cosines + row->position * pairs : e->row_cosines + r * pairs;
         row->sines = in_table ? e->sines + row->position * pairs : e->row_sines + r * pairs;
-        if (!in_table) isb__rope_table(&e->rope, row->position, 1, e->row_cosines + r * pairs, e->row_sines + r * pairs);
+        if (!in_table)
+            isb__rope_table(&e->rope, row->position, 1, e->row_cosines + r * pairs,
+                            e->row_sines + r * pairs);
     }
     s->position += 1;
     s->top = max_size(s->top, s->position);
@@ -235,15 +256,18 @@ static size_t longest_run(const isb__engine *e) {
     return longest;
 }
 
-/* Cuts the group between streams into slices of about even size; one slice for all threads where that cannot be. */
+/* Cuts the group between streams into slices of about even size; one slice for all threads
+ * where that cannot be. */
 static void cut_slices(isb__engine *e) {
     const size_t R = e->n_rows, n_threads = (size_t)isb__thread_count(e->ctx);
     e->n_slices = 0;
-    if (n_threads > 1 && (R < MIN_ROWS_PER_THREAD * n_threads || longest_run(e) > (R + R / 4) / n_threads)) {
+    if (n_threads > 1 &&
+        (R < MIN_ROWS_PER_THREAD * n_threads || longest_run(e) > (R + R / 4) / n_threads)) {
         e->slices[e->n_slices++] = (engine_slice){0, R, ENGINE_ALL_THREADS};
         return;
     }
-    const size_t rounds = (R + SLICE_ROWS * n_threads - 1) / (SLICE_ROWS * n_threads), n = rounds * n_threads;
+    const size_t rounds = (R + SLICE_ROWS * n_threads - 1) / (SLICE_ROWS * n_threads),
+                 n = rounds * n_threads;
     for (size_t begin = 0; begin < R;) {
         size_t end = max_size(begin + 1, R * (e->n_slices + 1) / n);
         while (end < R && e->rows[end].stream == e->rows[end - 1].stream) ++end;
@@ -262,8 +286,10 @@ static void slice_task(void *arg, size_t task, int thread) {
 static isb_status run_group(isb__engine *e) {
     ISB_TRY(isb__check_cancel(e->ctx));
     cut_slices(e);
-    if (e->slices[0].thread == ENGINE_ALL_THREADS) isb__engine_forward(e, e->slices[0]);
-    else isb__parallel(e->ctx, e->n_slices, slice_task, e);
+    if (e->slices[0].thread == ENGINE_ALL_THREADS)
+        isb__engine_forward(e, e->slices[0]);
+    else
+        isb__parallel(e->ctx, e->n_slices, slice_task, e);
     e->n_rows = 0;
     return ISB_OK;
 }
@@ -279,7 +305,8 @@ static void keep_first_logits(void *user, size_t request, size_t row, const floa
 /* Position 0 of head `head` of the stream's keys or values, and its copy. */
 static void copy_first(isb__engine *e, size_t stream, int keep) {
     for (size_t i = 0; i < e->L * 2 * e->H; ++i) {
-        float *cache = engine_cache(e, stream, 0, 0, 0) + i * e->head_stride, *first = e->first_cache + i * e->D;
+        float *cache = engine_cache(e, stream, 0, 0, 0) + i * e->head_stride,
+              *first = e->first_cache + i * e->D;
         memcpy(keep ? first : cache, keep ? cache : first, e->D * sizeof *cache);
     }
 }
@@ -310,8 +337,8 @@ static void place_first(isb__engine *e, const isb__engine_request *request, size
     if (request->n_logits == request->n_tokens) e->sink(e->sink_user, index, 0, e->first_logits);
 }
 
-isb_status isb__engine_evaluate(isb__engine *e, size_t n, const isb__engine_request *requests, isb__logits_sink sink,
-                                void *user) {
+isb_status isb__engine_evaluate(isb__engine *e, size_t n, const isb__engine_request *requests,
+                                isb__logits_sink sink, void *user) {
     for (size_t i = 0; i < n; ++i) ISB_TRY(check_request(e, &requests[i]));
     e->sink = sink;
     e->sink_user = user;
@@ -320,7 +347,9 @@ isb_status isb__engine_evaluate(isb__engine *e, size_t n, const isb__engine_requ
         begin_request(e, &requests[i]);
         size_t t = 0;
         if (requests[i].n_tokens > 0 && e->streams[requests[i].stream].position == 0) {
-            if (e->first_token < 0) ISB_TRY(learn_first(e, &requests[i])); /* of the first request: the group is empty */
+            if (e->first_token < 0)
+                ISB_TRY(
+                    learn_first(e, &requests[i])); /* of the first request: the group is empty */
             if (e->first_token == requests[i].tokens[0]) {
                 place_first(e, &requests[i], i);
                 t = 1;

@@ -1,17 +1,22 @@
 /* The layers of the engine, on rows of any streams together.
  *
- *     x = embedding                                         per layer, for all rows:
- *     y = norm(x)            q k v = y Wqkv                 one product
- *     keys and values go to the caches                      all rows first, so that tokens of one stream that came in one
- *     y = attention          x += y Wo                      call see each other exactly as if they came one by one
- *     y = norm(x)            gate, up = y Wgu
- *     h = act(gate) * up     x += h Wdown
- *     logits = norm(x) Whead                                only for the rows that want them
+ *     x = embedding
+ *     for each layer:
+ *         y = norm(x)            q k v = y Wqkv
+ *         keys and values go to the caches
+ *         y = attention          x += y Wo
+ *         y = norm(x)            gate, up = y Wgu
+ *         h = act(gate) * up     x += h Wdown
+ *     logits = norm(x) Whead     only for the rows that want them
  *
- * Every sum has one order that depends on nothing but the row's own context: products are one chain of fused multiply-adds
- * over k, attention runs from the oldest key to the newest, norms use the 16 lanes of ops->dot.  Divisions and square roots
- * are IEEE's.  The rest is how the work is dealt out: a slice runs on one thread through all layers, or all threads share
- * each step of a single slice. */
+ * The keys and values of all rows are stored before any row attends, so tokens of one stream that
+ * came in one call see each other exactly as if they had come one by one.
+ *
+ * Every sum has one order that depends on nothing but the row's own context: products are one
+ * chain of fused multiply-adds over k, attention runs from the oldest key to the newest, norms
+ * use the 16 lanes of ops->dot.  Divisions and square roots are IEEE's.  The rest is how the
+ * work is dealt out: a slice runs on one thread through all layers, or all threads share each
+ * step of a single slice. */
 #include <math.h>
 #include <string.h>
 
@@ -26,7 +31,8 @@ typedef void (*step_fn)(isb__engine *e, size_t layer, size_t begin, size_t end, 
 static void embed_rows(isb__engine *e, size_t layer, size_t begin, size_t end, int thread) {
     (void)layer, (void)thread;
     for (size_t r = begin; r < end; ++r) {
-        memcpy(e->x + r * e->C, e->model->params.embed + (size_t)e->rows[r].token * e->C, e->C * sizeof *e->x);
+        memcpy(e->x + r * e->C, e->model->params.embed + (size_t)e->rows[r].token * e->C,
+               e->C * sizeof *e->x);
     }
 }
 
@@ -85,7 +91,9 @@ static void store_rows(isb__engine *e, size_t layer, size_t begin, size_t end, i
 /* ---- attention ---- */
 
 /* The keys of a row, oldest first: at most T of them, in at most two runs of slots. */
-typedef struct key_range { size_t count, first_slot, first_count; } key_range;
+typedef struct key_range {
+    size_t count, first_slot, first_count;
+} key_range;
 
 static key_range keys_of_row(const isb__engine *e, const engine_row *row) {
     const size_t count = row->position + 1 < e->T ? row->position + 1 : e->T;
@@ -143,7 +151,8 @@ static void step_task(void *arg, size_t task, int thread) {
 
 static void attend_head_task(void *arg, size_t task, int thread) {
     const shared_step *s = arg;
-    const size_t head = task % s->e->H, begin = s->begin + task / s->e->H * CHUNK_ROWS, end = begin + CHUNK_ROWS;
+    const size_t head = task % s->e->H, begin = s->begin + task / s->e->H * CHUNK_ROWS,
+                 end = begin + CHUNK_ROWS;
     for (size_t r = begin; r < end && r < s->end; ++r) {
         attend(s->e, s->layer, r, head, s->e->scores + (size_t)thread * s->e->T);
     }
@@ -164,9 +173,11 @@ static void step(isb__engine *e, engine_slice slice, step_fn fn, size_t layer, s
 
 static void attention_step(isb__engine *e, engine_slice slice, size_t layer) {
     if (slice.begin == slice.end) return;
-    const size_t n = slice.end - slice.begin, row_work = 4 * e->C * keys_of_row(e, &e->rows[slice.end - 1]).count;
+    const size_t n = slice.end - slice.begin,
+                 row_work = 4 * e->C * keys_of_row(e, &e->rows[slice.end - 1]).count;
     if (slice.thread != ENGINE_ALL_THREADS || n * row_work < SHARED_WORK) {
-        attend_rows(e, layer, slice.begin, slice.end, slice.thread == ENGINE_ALL_THREADS ? 0 : slice.thread);
+        attend_rows(e, layer, slice.begin, slice.end,
+                    slice.thread == ENGINE_ALL_THREADS ? 0 : slice.thread);
     } else {
         shared_step s = {e, NULL, layer, slice.begin, slice.end};
         isb__parallel(e->ctx, (n + CHUNK_ROWS - 1) / CHUNK_ROWS * e->H, attend_head_task, &s);
@@ -174,7 +185,8 @@ static void attention_step(isb__engine *e, engine_slice slice, size_t layer) {
 }
 
 /* c (+)= a b on the slice's rows. */
-static void product(isb__engine *e, engine_slice slice, const float *a, const isb__packed_b *b, float *c, int accumulate) {
+static void product(isb__engine *e, engine_slice slice, const float *a, const isb__packed_b *b,
+                    float *c, int accumulate) {
     const size_t n = slice.end - slice.begin;
     const isb__view view = isb__view_row_major(a + slice.begin * b->K, b->K);
     c += slice.begin * b->N;
@@ -187,8 +199,8 @@ static void product(isb__engine *e, engine_slice slice, const float *a, const is
 
 /* ---- the model ---- */
 
-/* Moves the rows that want logits to the front of the slice, with what the rest of the last layer reads: the others have
- * left their keys and values and are done. */
+/* Moves the rows that want logits to the front of the slice, with what the rest of the last
+ * layer reads: the others have left their keys and values and are done. */
 static engine_slice keep_wanted_rows(isb__engine *e, engine_slice slice) {
     size_t to = slice.begin;
     for (size_t r = slice.begin; r < slice.end; ++r) {
@@ -204,7 +216,11 @@ static engine_slice keep_wanted_rows(isb__engine *e, engine_slice slice) {
     return slice;
 }
 
-typedef struct sink_step { isb__engine *e; const float *logits; size_t begin; } sink_step;
+typedef struct sink_step {
+    isb__engine *e;
+    const float *logits;
+    size_t begin;
+} sink_step;
 
 static void sink_task(void *arg, size_t task, int thread) {
     const sink_step *s = arg;
@@ -225,7 +241,8 @@ static void give_logits(isb__engine *e, engine_slice slice) {
             isb__matmul_packed(e->ctx, e->scratch, n, view, &e->head, logits, e->V, 0);
             isb__parallel(e->ctx, n, sink_task, &s);
         } else {
-            isb__matmul_packed_on_thread(e->scratch, slice.thread, n, view, &e->head, logits, e->V, 0);
+            isb__matmul_packed_on_thread(e->scratch, slice.thread, n, view, &e->head, logits, e->V,
+                                         0);
             for (size_t i = 0; i < n; ++i) sink_task(&s, i, slice.thread);
         }
     }

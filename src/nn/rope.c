@@ -1,12 +1,15 @@
-/* Rotary angles without libm, whose last bits differ between versions: only IEEE additions, multiplications and
- * divisions of doubles, in the order written (the library is compiled with -ffp-contract=off).
+/* Rotary angles without libm, whose last bits differ between versions: only IEEE additions,
+ * multiplications and divisions of doubles, in the order written (the library is compiled with
+ * -ffp-contract=off).
  *
- * An angle is kept as a 64-bit fraction of a turn, so reducing it modulo a turn is what unsigned multiplication does
- * anyway.  The top three bits, rounded, name the nearest quarter turn; what is left is at most an eighth of a turn, where
- * the Taylor series of sine and cosine converge to double precision in eight terms. */
+ * An angle is kept as a 64-bit fraction of a turn, so reducing it modulo a turn is what
+ * unsigned multiplication does anyway.  The top three bits, rounded, name the nearest quarter
+ * turn; what is left is at most an eighth of a turn, where the Taylor series of sine and cosine
+ * converge to double precision in eight terms. */
 #include "nn/rope.h"
 
-static const double LN2 = 0x1.62e42fefa39efp-1, INVERSE_TWO_PI = 0x1.45f306dc9c883p-3, TWO_PI = 0x1.921fb54442d18p+2;
+static const double LN2 = 0x1.62e42fefa39efp-1, INVERSE_TWO_PI = 0x1.45f306dc9c883p-3,
+                    TWO_PI = 0x1.921fb54442d18p+2;
 
 /* ln x for x > 0: x = m 2^e with m in [0.7, 1.5], ln m = 2 artanh((m-1)/(m+1)). */
 static double natural_log(double x) {
@@ -42,10 +45,10 @@ static void cosine_sine(uint64_t turns, double *cosine, double *sine) {
     s = x * (1.0 - s);
     c = 1.0 - c;
     switch (quarter) {
-        case 0: *cosine = c, *sine = s; break;
-        case 1: *cosine = -s, *sine = c; break;
-        case 2: *cosine = -c, *sine = -s; break;
-        default: *cosine = s, *sine = -c; break;
+    case 0: *cosine = c, *sine = s; break;
+    case 1: *cosine = -s, *sine = c; break;
+    case 2: *cosine = -c, *sine = -s; break;
+    default: *cosine = s, *sine = -c; break;
     }
 }
 
@@ -58,7 +61,8 @@ void isb__rope_init(isb__rope *rope, size_t head_size, double theta) {
     }
 }
 
-void isb__rope_table(const isb__rope *rope, uint64_t first, size_t count, float *cosines, float *sines) {
+void isb__rope_table(const isb__rope *rope, uint64_t first, size_t count, float *cosines,
+                     float *sines) {
     for (size_t j = 0; j < count; ++j) {
         for (size_t i = 0; i < rope->n_pairs; ++i) {
             double cosine, sine;
@@ -69,7 +73,8 @@ void isb__rope_table(const isb__rope *rope, uint64_t first, size_t count, float 
     }
 }
 
-void isb__rope_rotate(size_t n_heads, size_t head_size, const float *cosines, const float *sines, float *x) {
+void isb__rope_rotate(size_t n_heads, size_t head_size, const float *cosines, const float *sines,
+                      float *x) {
     const size_t half = head_size / 2;
     for (size_t h = 0; h < n_heads; ++h, x += head_size) {
         for (size_t i = 0; i < half; ++i) {

@@ -1,4 +1,5 @@
-/* dots and axpys against dot and axpy, row by row, to the bit, on every tier; and the tiers against the portable one. */
+/* dots and axpys against dot and axpy, row by row, to the bit, on every tier; and the tiers
+ * against the portable one. */
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "check.h"
@@ -40,11 +41,13 @@ int main(int argc, char **argv) {
     for (int tier = 0; tier <= (int)isb__cpu_detect(); ++tier) {
         const isb__ops *ops = isb__ops_for((isb__cpu_tier)tier);
         for (size_t count = 0; count < 10; ++count) {
-            for (size_t n = 0; n < 20; ++n) check_shape(ops, &rng, count, n, n + isb__rng_below(&rng, 9));
+            for (size_t n = 0; n < 20; ++n)
+                check_shape(ops, &rng, count, n, n + isb__rng_below(&rng, 9));
         }
         for (int i = 0; i < 500; ++i) {
             const size_t n = isb__rng_below(&rng, MAX_N + 1);
-            check_shape(ops, &rng, isb__rng_below(&rng, MAX_COUNT + 1), n, n + isb__rng_below(&rng, 9));
+            check_shape(ops, &rng, isb__rng_below(&rng, MAX_COUNT + 1), n,
+                        n + isb__rng_below(&rng, 9));
         }
     }
     return check_end();

@@ -1,5 +1,6 @@
-/* The engine against a plain forward pass in double, and against itself: one token at a time on one thread of the
- * portable tier gives the bits that every batch, split, rewind, tier and thread count must give. */
+/* The engine against a plain forward pass in double, and against itself: one token at a time on
+ * one thread of the portable tier gives the bits that every batch, split, rewind, tier and
+ * thread count must give. */
 #include <math.h>
 #include <stdatomic.h>
 
@@ -7,6 +8,7 @@
 #include "base/rng.h"
 #include "check.h"
 #include "nn/engine.h"
+#include "nn/graph.h"
 #include "nn/position.h"
 
 enum { N_STREAMS = 5, N_TOKENS = 640, N_CLOSE = 40 };
@@ -55,11 +57,13 @@ static isb_model *make_model(isb_context *ctx, const test_shape *s, uint64_t see
     isb__model_init_weights(model, seed);
     isb__rng rng;
     isb__rng_seed(&rng, seed);
-    for (size_t t = 0; t < model->n_tensors; ++t) { /* larger than at the start of training, so that attention matters */
+    for (size_t t = 0; t < model->n_tensors;
+         ++t) { /* larger than at the start of training, so that attention matters */
         const isb__tensor *tensor = &model->tensors[t];
         const double scale = tensor->is_vector ? 0.2 : 1.5 / sqrt((double)tensor->cols);
         for (size_t i = 0; i < tensor->count; ++i) {
-            model->data[tensor->offset + i] = (float)((tensor->is_vector ? 1.0 : 0.0) + scale * isb__rng_normal(&rng));
+            model->data[tensor->offset + i] =
+                (float)((tensor->is_vector ? 1.0 : 0.0) + scale * isb__rng_normal(&rng));
         }
     }
     return model;
@@ -94,26 +98,31 @@ static void plain_rotate(const isb_model_config *c, double position, double *x) 
 }
 
 /* One query against keys begin .. t of one head; k, v: [t, C]. */
-static void plain_attend(const isb_model_config *c, const float *bias, const double *q, const double *k, const double *v,
-                         int64_t t, int64_t h, double *y) {
-    const int64_t C = c->hidden_size, D = C / c->n_heads, begin = t + 1 > c->context_length ? t + 1 - c->context_length : 0;
+static void plain_attend(const isb_model_config *c, const float *bias, const double *q,
+                         const double *k, const double *v, int64_t t, int64_t h, double *y) {
+    const int64_t C = c->hidden_size, D = C / c->n_heads,
+                  begin = t + 1 > c->context_length ? t + 1 - c->context_length : 0;
     double sum = 0;
     for (int64_t i = 0; i < D; ++i) y[h * D + i] = 0;
     for (int64_t j = begin; j <= t; ++j) {
         double score = 0;
         for (int64_t i = 0; i < D; ++i) score += q[h * D + i] * k[j * C + h * D + i];
         score /= sqrt((double)D);
-        if (bias) score += (double)bias[h * ISB__N_BUCKETS + (int64_t)isb__position_bucket((size_t)(t - j))];
+        if (bias)
+            score +=
+                (double)bias[h * ISB__N_BUCKETS + (int64_t)isb__position_bucket((size_t)(t - j))];
         sum += exp(score);
         for (int64_t i = 0; i < D; ++i) y[h * D + i] += exp(score) * v[j * C + h * D + i];
     }
     for (int64_t i = 0; i < D; ++i) y[h * D + i] /= sum;
 }
 
-static void plain_layer(const isb_model_config *c, const isb__layer_params *p, int64_t n, double *x) {
+static void plain_layer(const isb_model_config *c, const isb__layer_params *p, int64_t n,
+                        double *x) {
     const int64_t C = c->hidden_size, F = c->intermediate_size;
     double *k = calloc((size_t)(2 * n * C), sizeof *k), *v = k + n * C;
-    double *y = calloc((size_t)(3 * C + 2 * F), sizeof *y), *q = y + C, *add = q + C, *gate = add + C, *up = gate + F;
+    double *y = calloc((size_t)(3 * C + 2 * F), sizeof *y), *q = y + C, *add = q + C,
+           *gate = add + C, *up = gate + F;
     for (int64_t t = 0; t < n; ++t) {
         plain_norm(c, x + t * C, p->norm1, y);
         plain_product(p->q, C, C, y, q);
@@ -129,7 +138,8 @@ static void plain_layer(const isb_model_config *c, const isb__layer_params *p, i
         plain_product(p->up, F, C, y, up);
         for (int64_t i = 0; i < F; ++i) {
             const double g = gate[i];
-            gate[i] = (c->activation == ISB_ACTIVATION_RELU ? (g > 0 ? g : 0) : g / (1 + exp(-g))) * up[i];
+            gate[i] = (c->activation == ISB_ACTIVATION_RELU ? (g > 0 ? g : 0) : g / (1 + exp(-g))) *
+                      up[i];
         }
         plain_product(p->down, C, F, gate, add);
         for (int64_t i = 0; i < C; ++i) x[t * C + i] += add[i];
@@ -138,11 +148,13 @@ static void plain_layer(const isb_model_config *c, const isb__layer_params *p, i
     free(y);
 }
 
-static void plain_forward(const isb_model *model, const int32_t *tokens, int64_t n, double *logits) {
+static void plain_forward(const isb_model *model, const int32_t *tokens, int64_t n,
+                          double *logits) {
     const isb_model_config *c = &model->config;
     const int64_t C = c->hidden_size, V = c->vocab_size;
     double *x = calloc((size_t)((n + 1) * C), sizeof *x), *y = x + n * C;
-    for (int64_t i = 0; i < n * C; ++i) x[i] = (double)model->params.embed[tokens[i / C] * C + i % C];
+    for (int64_t i = 0; i < n * C; ++i)
+        x[i] = (double)model->params.embed[tokens[i / C] * C + i % C];
     for (int64_t l = 0; l < c->n_layers; ++l) plain_layer(c, &model->params.layers[l], n, x);
     for (int64_t t = 0; t < n; ++t) {
         plain_norm(c, x + t * C, model->params.norm, y);
@@ -164,12 +176,16 @@ static float *reference_row(const test_case *t, size_t stream, size_t position) 
     return t->logits + (stream * N_TOKENS + position) * t->V;
 }
 
-typedef struct copy_target { test_case *t; size_t stream, position; } copy_target;
+typedef struct copy_target {
+    test_case *t;
+    size_t stream, position;
+} copy_target;
 
 static void copy_sink(void *user, size_t request, size_t row, const float *logits) {
     const copy_target *target = user;
     if (request == 0 && row == 0) {
-        memcpy(reference_row(target->t, target->stream, target->position), logits, target->t->V * sizeof *logits);
+        memcpy(reference_row(target->t, target->stream, target->position), logits,
+               target->t->V * sizeof *logits);
     }
 }
 
@@ -179,7 +195,8 @@ static void make_reference(isb_context *ctx, test_case *t, isb__rng *rng) {
     for (size_t s = 0; s < N_STREAMS; ++s) {
         for (size_t p = 0; p < N_TOKENS; ++p) {
             t->tokens[s][p] = (int32_t)isb__rng_below(rng, t->V);
-            if (p == 0 && s < 3) t->tokens[s][0] = t->tokens[0][0]; /* the engine keeps what a first token gives */
+            if (p == 0 && s < 3)
+                t->tokens[s][0] = t->tokens[0][0]; /* the engine keeps what a first token gives */
             copy_target target = {t, s, p};
             const isb__engine_request request = {0, p == 0, &t->tokens[s][p], 1, 1};
             CHECK_OK(ctx, isb__engine_evaluate(engine, 1, &request, copy_sink, &target));
@@ -189,7 +206,8 @@ static void make_reference(isb_context *ctx, test_case *t, isb__rng *rng) {
     isb__engine_free(engine);
 }
 
-/* float32 sums of up to 300 terms through three layers: relative 1e-4 is far above rounding, far below any mistake. */
+/* float32 sums of up to 300 terms through three layers: relative 1e-4 is far above rounding,
+ * far below any mistake. */
 static void check_close(const test_case *t) {
     double *plain = calloc(N_CLOSE * t->V, sizeof *plain), worst = 0, largest = 0;
     plain_forward(t->model, t->tokens[0], N_CLOSE, plain);
@@ -200,6 +218,27 @@ static void check_close(const test_case *t) {
     free(plain);
     CHECK(largest > 0.5);
     CHECK(worst < 1e-4 * largest);
+}
+
+/* What the training graph charges for each next token is what the engine's logits say. */
+static void check_graph(isb_context *ctx, const test_case *t) {
+    isb__graph *graph = NULL;
+    isb__loss loss;
+    float nats[N_CLOSE];
+    const size_t T = (size_t)t->model->config.context_length, n = T < N_CLOSE ? T : N_CLOSE;
+    const int32_t *targets = t->tokens[0] + 1;
+    const isb__batch batch = {t->tokens[0], targets, NULL};
+    CHECK_OK(ctx, isb__graph_create(ctx, t->model, 1, n, 0, 1, &graph));
+    CHECK_OK(ctx, isb__graph_forward(graph, &batch, nats, &loss));
+    double worst = 0;
+    for (size_t i = 0; i < n; ++i) {
+        const float *logits = reference_row(t, 0, i);
+        double sum = 0;
+        for (size_t v = 0; v < t->V; ++v) sum += exp((double)(logits[v] - logits[targets[i]]));
+        worst = fmax(worst, fabs(log(sum) - (double)nats[i]));
+    }
+    CHECK(worst < 1e-3);
+    isb__graph_free(graph);
 }
 
 /* ---- any other way ---- */
@@ -214,16 +253,20 @@ static void compare_sink(void *user, size_t request, size_t row, const float *lo
     play *p = user;
     const float *expected = reference_row(p->t, p->stream[request], p->first[request] + row);
     ++p->n_rows;
-    if (row >= p->n_wanted[request] || memcmp(expected, logits, p->t->V * sizeof *logits) != 0) ++p->n_wrong;
+    if (row >= p->n_wanted[request] || memcmp(expected, logits, p->t->V * sizeof *logits) != 0)
+        ++p->n_wrong;
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Moves each stream along its tokens in random steps, now and then back, until all have come to the end. */
-static void play_randomly(isb_context *ctx, const test_case *t, size_t max_rows, size_t max_step, uint64_t seed) {
+/* Moves each stream along its tokens in random steps, now and then back, until all have come to
+ * the end. */
+static void play_randomly(isb_context *ctx, const test_case *t, size_t max_rows, size_t max_step,
+                          uint64_t seed) {
     isb__engine *engine = NULL;
     CHECK_OK(ctx, isb__engine_create(ctx, t->model, N_STREAMS, max_rows, &engine));
-    CHECK(isb__engine_nbytes(engine) > N_STREAMS * (size_t)t->model->config.context_length * sizeof(float));
+    CHECK(isb__engine_nbytes(engine) >
+          N_STREAMS * (size_t)t->model->config.context_length * sizeof(float));
     play p = {.t = t};
     isb__rng rng;
     isb__rng_seed(&rng, seed);
@@ -275,9 +318,11 @@ static void test_shapes(uint64_t seed) {
         t->logits = calloc(N_STREAMS * N_TOKENS * t->V, sizeof *t->logits);
         make_reference(ctx, t, &rng);
         check_close(t);
+        check_graph(ctx, t);
         const int best = (int)isb__cpu_detect();
         for (int tier = 0; tier <= best; ++tier) {
-            for (int n_threads = tier == best ? 1 : 2; n_threads <= (tier == best ? 3 : 2); ++n_threads) {
+            for (int n_threads = tier == best ? 1 : 2; n_threads <= (tier == best ? 3 : 2);
+                 ++n_threads) {
                 isb_context *other = make_context(tiers[tier], n_threads);
                 play_randomly(other, t, 0, 64, seed + s + (uint64_t)(10 * tier + n_threads));
                 if (tier == 2) play_randomly(other, t, 0, N_TOKENS, seed + s);
@@ -318,7 +363,8 @@ static void test_errors(uint64_t seed) {
     CHECK_OK(ctx, isb__engine_rewind(engine, 0, 3));
     CHECK_EQ(isb__engine_position(engine, 0), 0);
     isb_context_cancel(ctx);
-    CHECK_STATUS(isb__engine_evaluate(engine, 1, requests, ignore_sink, &n_rows), ISB_ERR_CANCELLED);
+    CHECK_STATUS(isb__engine_evaluate(engine, 1, requests, ignore_sink, &n_rows),
+                 ISB_ERR_CANCELLED);
     isb_context_cancel_clear(ctx);
     CHECK_OK(ctx, isb__engine_evaluate(engine, 1, requests, ignore_sink, &n_rows));
     isb__engine_free(engine);

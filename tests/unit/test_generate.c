@@ -1,4 +1,5 @@
-/* Sampling against what it promises, and generation from models of random weights: seeds, limits, ends. */
+/* Sampling against what it promises, and generation from models of random weights: seeds,
+ * limits, ends. */
 #include <isobit/generate.h>
 
 #include <math.h>
@@ -14,7 +15,8 @@
 
 enum { V = 50, N_DRAWS = 20000 };
 
-static void draw_many(isb_context *ctx, isb__sampling sampling, const float *logits, ptrdiff_t banned, int counts[V]) {
+static void draw_many(isb_context *ctx, isb__sampling sampling, const float *logits,
+                      ptrdiff_t banned, int counts[V]) {
     isb__sampler *sampler = NULL;
     CHECK_OK(ctx, isb__sampler_create(ctx, V, &sampling, &sampler));
     memset(counts, 0, V * sizeof *counts);
@@ -26,8 +28,8 @@ static void draw_many(isb_context *ctx, isb__sampling sampling, const float *log
     isb__sampler_free(sampler);
 }
 
-/* Exactly the tokens of `kept` (with their relative probabilities) are drawn, each as often as it should be, within five
- * standard deviations. */
+/* Exactly the tokens of `kept` (with their relative probabilities) are drawn, each as often as
+ * it should be, within five standard deviations. */
 static void check_counts(const int counts[V], const double p[V], const int kept[V]) {
     double sum = 0;
     int n_wrong = 0;
@@ -59,9 +61,13 @@ static void choose_kept(const double p[V], int k, double top_p, ptrdiff_t banned
 }
 
 static void test_sampling(isb_context *ctx, uint64_t seed) {
-    static const struct { double temperature, top_p; size_t top_k; ptrdiff_t banned; } cases[] = {
-        {1, 1, 0, -1}, {0.5, 1, 0, -1}, {3, 1, 0, 7}, {1, 0.9, 0, -1}, {1, 0.3, 0, 7}, {1, 1, 5, -1},
-        {2, 0.7, 8, -1}, {1, 1e-9, 0, -1}, {1, 1, 1, 7}, {1, 1, V + 5, -1},
+    static const struct {
+        double temperature, top_p;
+        size_t top_k;
+        ptrdiff_t banned;
+    } cases[] = {
+        {1, 1, 0, -1}, {0.5, 1, 0, -1}, {3, 1, 0, 7},     {1, 0.9, 0, -1}, {1, 0.3, 0, 7},
+        {1, 1, 5, -1}, {2, 0.7, 8, -1}, {1, 1e-9, 0, -1}, {1, 1, 1, 7},    {1, 1, V + 5, -1},
     };
     float logits[V];
     isb__rng rng;
@@ -82,7 +88,8 @@ static void test_sampling(isb_context *ctx, uint64_t seed) {
     int counts[V];
     draw_many(ctx, (isb__sampling){0, 1, 0, seed}, logits, -1, counts);
     CHECK_EQ(counts[7], N_DRAWS);
-    draw_many(ctx, (isb__sampling){1e-30, 0.9, 0, seed}, logits, -1, counts); /* no NaN from 0 * inf */
+    draw_many(ctx, (isb__sampling){1e-30, 0.9, 0, seed}, logits, -1,
+              counts); /* no NaN from 0 * inf */
     CHECK_EQ(counts[7], N_DRAWS);
     float equal[V] = {0};
     draw_many(ctx, (isb__sampling){0, 1, 0, seed}, equal, 0, counts);
@@ -105,7 +112,8 @@ static int collect(void *user, const uint8_t *bytes, size_t nbytes) {
     return ++c->n_calls == c->stop_after;
 }
 
-static isb_generate_result generate(isb_context *ctx, isb_generate_options *options, collected *text) {
+static isb_generate_result generate(isb_context *ctx, isb_generate_options *options,
+                                    collected *text) {
     isb_generate_result result;
     const int stop_after = text->stop_after;
     *text = (collected){.stop_after = stop_after};
@@ -116,7 +124,8 @@ static isb_generate_result generate(isb_context *ctx, isb_generate_options *opti
     return result;
 }
 
-static void make_m2(isb_context *ctx, const char *spec, const char *m1, const char *dir, uint64_t seed) {
+static void make_m2(isb_context *ctx, const char *spec, const char *m1, const char *dir,
+                    uint64_t seed) {
     isb__tokenizer *tokenizer = NULL;
     CHECK_OK(ctx, isb__tokenizer_open(ctx, spec, m1, &tokenizer));
     isb_model *model = small_model(ctx, tokenizer->n_codes + 1, 24, seed);
@@ -129,7 +138,8 @@ static int same_text(const collected *a, const collected *b) {
     return a->nbytes == b->nbytes && memcmp(a->bytes, b->bytes, a->nbytes) == 0;
 }
 
-/* The seed decides, and nothing else: not the tier, the threads, or how the prompt's length compares with the context. */
+/* The seed decides, and nothing else: not the tier, the threads, or how the prompt's length
+ * compares with the context. */
 static void test_seeds(isb_context *ctx, const char *dir, const char *m1, size_t bytes_per_call) {
     static collected first, other;
     first.stop_after = other.stop_after = 0;
@@ -140,7 +150,8 @@ static void test_seeds(isb_context *ctx, const char *dir, const char *m1, size_t
     options.max_tokens = 40;
     options.ignore_end = 1;
     options.seed = 5;
-    options.prompt = (const uint8_t *)"A prompt that is longer than the context of twenty-four positions.";
+    options.prompt =
+        (const uint8_t *)"A prompt that is longer than the context of twenty-four positions.";
     options.prompt_nbytes = strlen((const char *)options.prompt);
     isb_generate_result result = generate(ctx, &options, &first);
     CHECK_EQ(result.n_tokens, 40);

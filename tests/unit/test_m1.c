@@ -1,4 +1,5 @@
-/* M1 as a source of CDFs: the contract of code/cdf.h, the same integers on every tier and thread count, folders. */
+/* M1 as a source of CDFs: the contract of code/cdf.h, the same integers on every tier and
+ * thread count, folders. */
 #include "base/rng.h"
 #include "check.h"
 #include "code/cdf.h"
@@ -33,13 +34,18 @@ static void make_expected(const isb_model *model) {
     CHECK_EQ(source.max_streams, 1);
     int n_valid = 0, n_peaked = 0;
     for (int s = 0; s < N_STREAMS; ++s) {
-        evaluate_one(ctx, &source, (isb__cdf_request){.restart = 1, .n_cdfs = 1, .cdfs = expected[s][0]});
+        evaluate_one(ctx, &source,
+                     (isb__cdf_request){.restart = 1, .n_cdfs = 1, .cdfs = expected[s][0]});
         for (int i = 0; i < N_BYTES; ++i) {
-            evaluate_one(ctx, &source, (isb__cdf_request){.bytes = &text[s][i], .n_bytes = 1, .n_cdfs = 1, .cdfs = expected[s][i + 1]});
+            evaluate_one(
+                ctx, &source,
+                (isb__cdf_request){
+                    .bytes = &text[s][i], .n_bytes = 1, .n_cdfs = 1, .cdfs = expected[s][i + 1]});
         }
         for (int i = 0; i <= N_BYTES; ++i) {
             n_valid += cdf_is_valid(expected[s][i]);
-            for (int x = 0; x < 257; ++x) n_peaked += expected[s][i][x + 1] - expected[s][i][x] > 2000;
+            for (int x = 0; x < 257; ++x)
+                n_peaked += expected[s][i][x + 1] - expected[s][i][x] > 2000;
         }
     }
     CHECK_EQ(n_valid, N_STREAMS * (N_BYTES + 1));
@@ -76,7 +82,8 @@ static void check_pieces(const isb_model *model, const char *cpu, int n_threads,
         CHECK_OK(ctx, source.evaluate(source.self, N_STREAMS, requests));
         for (size_t s = 0; s < N_STREAMS; ++s) {
             const size_t first = at[s] + 1 - requests[s].n_cdfs;
-            n_wrong += memcmp(cdfs[s], expected[s][first], requests[s].n_cdfs * sizeof cdfs[0][0]) != 0;
+            n_wrong +=
+                memcmp(cdfs[s], expected[s][first], requests[s].n_cdfs * sizeof cdfs[0][0]) != 0;
         }
     }
     CHECK_EQ(n_wrong, 0);
@@ -95,12 +102,15 @@ static void test_contract(uint64_t seed) {
     }
     isb_model *model = small_model(ctx, 257, 40, seed);
     make_expected(model);
-    for (int tier = 0; tier <= (int)isb__cpu_detect(); ++tier) check_pieces(model, tiers[tier], 1 + tier % 3, seed + (uint64_t)tier);
+    for (int tier = 0; tier <= (int)isb__cpu_detect(); ++tier)
+        check_pieces(model, tiers[tier], 1 + tier % 3, seed + (uint64_t)tier);
     isb_model_free(model);
     isb_context_free(ctx);
 }
 
-static int same_identity(const isb__id128 *a, const isb__id128 *b) { return memcmp(a, b, sizeof *a) == 0; }
+static int same_identity(const isb__id128 *a, const isb__id128 *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
 
 static void test_folders(uint64_t seed) {
     isb_context *ctx = small_context(NULL, 2);
@@ -160,7 +170,8 @@ static void test_static(void) {
     counts['e'] = 3000;
     counts['x'] = 1000;
     counts[256] = 10;
-    for (int twice = 0; twice < 2; ++twice) CHECK_OK(ctx, isb__m1_write_static(ctx, temp_path("static"), counts));
+    for (int twice = 0; twice < 2; ++twice)
+        CHECK_OK(ctx, isb__m1_write_static(ctx, temp_path("static"), counts));
     CHECK_EQ(temp_count(temp_path("static")), 1);
     CHECK_OK(ctx, isb__m1_open(ctx, temp_path("static"), 0, &source));
     CHECK_OK(ctx, isb__m1_flops_per_byte(ctx, temp_path("static"), &flops));

@@ -7,7 +7,8 @@
 
 enum { HEAD_SIZE = 64, PAIRS = HEAD_SIZE / 2 };
 
-/* float32 rounds to 6e-8; the angle itself is off by the position times the relative error of the frequency. */
+/* float32 rounds to 6e-8; the angle itself is off by the position times the relative error of
+ * the frequency. */
 static void test_against_libm(void) {
     static const uint64_t positions[] = {0, 1, 2, 3, 100, 511, 512, 4095, 65536, 1000003, 16777216};
     isb__rope rope;
@@ -35,7 +36,8 @@ static void test_steps(void) {
             CHECK_EQ(rope.n_pairs, sizes[d] / 2);
             double worst = 0;
             for (size_t i = 0; i < rope.n_pairs; ++i) {
-                const double step = pow(thetas[t], -2.0 * (double)i / (double)sizes[d]) / 6.283185307179586477 * 0x1p64;
+                const double step = pow(thetas[t], -2.0 * (double)i / (double)sizes[d]) /
+                                    6.283185307179586477 * 0x1p64;
                 worst = fmax(worst, (fabs((double)rope.step[i] - step) - 1.0) / step);
             }
             CHECK(worst < 4e-15);
@@ -62,11 +64,13 @@ static void test_golden(void) {
     CHECK(rope.step[0] == 0x28be60db93910600u);
     isb__rope_table(&rope, 0, COUNT, cosines, sines);
     CHECK(cosines[0] == 1.0f && sines[0] == 0.0f);
-    const uint64_t golden_cosines = digest(cosines, COUNT * PAIRS), golden_sines = digest(sines, COUNT * PAIRS);
+    const uint64_t golden_cosines = digest(cosines, COUNT * PAIRS),
+                   golden_sines = digest(sines, COUNT * PAIRS);
     printf("cosines %016" PRIx64 " sines %016" PRIx64 "\n", golden_cosines, golden_sines);
     CHECK(golden_cosines == 0xdcb89e91a85ff345u);
     CHECK(golden_sines == 0x15413eb86fdf49f8u);
-    isb__rope_table(&rope, 577, 1, row[0], row[1]); /* a row does not depend on where a table begins */
+    isb__rope_table(&rope, 577, 1, row[0],
+                    row[1]); /* a row does not depend on where a table begins */
     CHECK(memcmp(row[0], cosines + 577 * PAIRS, sizeof row[0]) == 0);
     CHECK(memcmp(row[1], sines + 577 * PAIRS, sizeof row[1]) == 0);
 }

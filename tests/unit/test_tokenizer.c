@@ -1,4 +1,5 @@
-/* Tokenizers: the text and its errors, round trips with an M1 of random weights, models and their M1. */
+/* Tokenizers: the text and its errors, round trips with an M1 of random weights, models and
+ * their M1. */
 #include "base/rng.h"
 #include "check.h"
 #include "data/m1.h"
@@ -13,8 +14,10 @@ static void test_parse(isb_context *ctx) {
         {"window:b=24", "window:b=24,variant=exact,token=8,reset=1,precision=16"},
         {"window:b=8", "window:b=8,variant=exact,token=8,reset=1,precision=16"},
         {"window:b=32,token=1", "window:b=32,variant=exact,token=1,reset=1,precision=16"},
-        {"window:precision=12,reset=0,variant=delay,b=128", "window:b=128,variant=delay,token=16,reset=0,precision=12"},
-        {"window:variant=greedy,token=8,reset=3", "window:b=16,variant=greedy,token=8,reset=3,precision=16"},
+        {"window:precision=12,reset=0,variant=delay,b=128",
+         "window:b=128,variant=delay,token=16,reset=0,precision=12"},
+        {"window:variant=greedy,token=8,reset=3",
+         "window:b=16,variant=greedy,token=8,reset=3,precision=16"},
         {"ac", "ac:token=16,precision=16"},
         {"ac:precision=9,token=1", "ac:token=1,precision=9"},
         {"static-ac:token=8", "static-ac:token=8,precision=16"},
@@ -62,7 +65,8 @@ static void test_parse_errors(isb_context *ctx) {
         char canonical[ISB__SPEC_NBYTES];
         isb__code_params params;
         bool is_static;
-        CHECK_STATUS(isb__tokenizer_parse(ctx, cases[i][0], &params, &is_static, canonical), ISB_ERR_ARGUMENT);
+        CHECK_STATUS(isb__tokenizer_parse(ctx, cases[i][0], &params, &is_static, canonical),
+                     ISB_ERR_ARGUMENT);
         const char *error = isb_context_error(ctx);
         const int good = strstr(error, cases[i][1]) && strstr(error, cases[i][2]);
         if (!good) printf("\"%s\": %s\n", cases[i][0], error);
@@ -84,7 +88,8 @@ static void round_trip(isb_context *ctx, const char *spec, const char *m1, uint6
     isb__rng_seed(&rng, seed);
     CHECK_OK(ctx, isb__tokenizer_open(ctx, spec, m1, &tokenizer));
     for (size_t d = 0; d < N_DOCUMENTS; ++d) {
-        for (size_t i = 0; i < sizes[d]; ++i) bytes[d][i] = (uint8_t)(isb__rng_u64(&rng) >> (d == 2 ? 62 : 8));
+        for (size_t i = 0; i < sizes[d]; ++i)
+            bytes[d][i] = (uint8_t)(isb__rng_u64(&rng) >> (d == 2 ? 62 : 8));
         documents[d] = (isb__bytes_view){bytes[d], sizes[d]};
     }
     CHECK_OK(ctx, isb__codec_encode(tokenizer->codec, N_DOCUMENTS, documents, encoded, NULL, NULL));
@@ -108,10 +113,16 @@ static void round_trip(isb_context *ctx, const char *spec, const char *m1, uint6
 }
 
 static void test_round_trips(isb_context *ctx, uint64_t seed) {
-    static const char *const specs[] = {"bytes", "window", "window:b=24,reset=2", "window:b=64,variant=delay,reset=0",
-                                        "window:b=8,token=1,precision=12", "ac", "ac:token=8,precision=12"};
+    static const char *const specs[] = {"bytes",
+                                        "window",
+                                        "window:b=24,reset=2",
+                                        "window:b=64,variant=delay,reset=0",
+                                        "window:b=8,token=1,precision=12",
+                                        "ac",
+                                        "ac:token=8,precision=12"};
     small_m1(ctx, seed, temp_path("m1"));
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; ++i) round_trip(ctx, specs[i], temp_path("m1"), seed + i);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; ++i)
+        round_trip(ctx, specs[i], temp_path("m1"), seed + i);
     uint64_t counts[257];
     for (uint64_t i = 0; i < 257; ++i) counts[i] = i;
     CHECK_OK(ctx, isb__m1_write_static(ctx, temp_path("static"), counts));
@@ -123,9 +134,11 @@ static void test_open_errors(isb_context *ctx) {
     isb__tokenizer *tokenizer = NULL;
     CHECK_STATUS(isb__tokenizer_open(ctx, "window", NULL, &tokenizer), ISB_ERR_ARGUMENT);
     CHECK(strstr(isb_context_error(ctx), "needs an M1"));
-    CHECK_STATUS(isb__tokenizer_open(ctx, "static-ac", temp_path("m1"), &tokenizer), ISB_ERR_ARGUMENT);
+    CHECK_STATUS(isb__tokenizer_open(ctx, "static-ac", temp_path("m1"), &tokenizer),
+                 ISB_ERR_ARGUMENT);
     CHECK(strstr(isb_context_error(ctx), "transformer"));
-    CHECK_STATUS(isb__tokenizer_open(ctx, "window", temp_path("nothing"), &tokenizer), ISB_ERR_NOT_FOUND);
+    CHECK_STATUS(isb__tokenizer_open(ctx, "window", temp_path("nothing"), &tokenizer),
+                 ISB_ERR_NOT_FOUND);
     CHECK(tokenizer == NULL);
 }
 
@@ -140,20 +153,26 @@ static void test_of_model(isb_context *ctx, uint64_t seed) {
     small_save(ctx, model, spec, tokenizer->m1_identity, temp_path("m2"));
     isb__tokenizer_free(tokenizer);
 
-    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer), ISB_ERR_NOT_FOUND);
-    CHECK_OK(ctx, isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), temp_path("m1"), &tokenizer));
+    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer),
+                 ISB_ERR_NOT_FOUND);
+    CHECK_OK(ctx, isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), temp_path("m1"),
+                                                &tokenizer));
     CHECK(strcmp(tokenizer->spec, spec) == 0);
     isb__tokenizer_free(tokenizer);
-    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), temp_path("other"), &tokenizer), ISB_ERR_MISMATCH);
+    CHECK_STATUS(
+        isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), temp_path("other"), &tokenizer),
+        ISB_ERR_MISMATCH);
     CHECK(strstr(isb_context_error(ctx), model->m1_identity));
     small_m1(ctx, seed, temp_path("m2/m1"));
     CHECK_OK(ctx, isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer));
     isb__tokenizer_free(tokenizer);
 
     snprintf(model->tokenizer, sizeof model->tokenizer, "window:b=16");
-    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer), ISB_ERR_SHAPE);
+    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer),
+                 ISB_ERR_SHAPE);
     model->tokenizer[0] = '\0';
-    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer), ISB_ERR_FORMAT);
+    CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer),
+                 ISB_ERR_FORMAT);
     isb_model_free(model);
 }
 
