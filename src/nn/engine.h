@@ -22,8 +22,8 @@ isb_status isb__engine_create(isb_context *ctx, const isb_model *model, size_t n
 void isb__engine_free(isb__engine *engine);
 size_t isb__engine_nbytes(const isb__engine *engine);
 
-/* n_logits: logits are wanted for the last n_logits (<= n_tokens) tokens.  With n_tokens == 0 it may
- * be 1: those of the stream's last token once more. */
+/* n_logits: logits are wanted for the last n_logits (<= n_tokens) tokens.  With n_tokens == 0 it
+ * may be 1: those of the stream's last token once more. */
 typedef struct isb__engine_request {
     size_t stream;
     int restart;           /* empty the stream first */
