@@ -4,8 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "code/range_coder.h"
-
 static const uint8_t MAGIC[4] = {'I', 'S', 'B', 1};
 static const uint8_t END_MAGIC[8] = {'I', 'S', 'B', ' ', 'e', 'n', 'd', '\n'};
 
@@ -128,6 +126,10 @@ isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8
                                       size_t raw_nbytes, const uint8_t *packed,
                                       size_t packed_nbytes) {
     const size_t n_chunks = (size_t)writer->n_chunks;
+    if (packed_nbytes >= raw_nbytes) {
+        packed = raw;
+        packed_nbytes = raw_nbytes;
+    }
     ISB_TRY(isb__grow_array(writer->ctx, n_chunks + 1, sizeof *writer->index,
                             &writer->index_capacity, &writer->index));
     writer->index[n_chunks] = writer->position;
@@ -235,14 +237,12 @@ static isb_status read_tail(isb__container_reader *reader) {
 
 static isb_status check_sizes(const isb__container_reader *reader,
                               const isb__container_chunk *chunk) {
-    const size_t most =
-        isb__range_encoder_bound(chunk->raw_nbytes + 1, reader->header.precision_nbits);
     const char *what = NULL;
     if (reader->short_chunk) what = "a chunk after one that is not full";
     if (chunk->raw_nbytes == 0) what = "packed bytes without raw bytes";
     if (chunk->raw_nbytes > reader->header.chunk_nbytes)
         what = "larger than the header's chunk size";
-    if (chunk->packed_nbytes > most) what = "more packed bytes than any chunk of its size has";
+    if (chunk->packed_nbytes > chunk->raw_nbytes) what = "more packed bytes than raw bytes";
     return what ? chunk_is_corrupt(reader, chunk->number, chunk->offset, what) : ISB_OK;
 }
 
@@ -256,6 +256,7 @@ isb_status isb__container_read_chunk(isb__container_reader *reader, isb__contain
     chunk->raw_nbytes = (size_t)get_number(bytes, 4);
     chunk->packed_nbytes = (size_t)get_number(bytes + 4, 4);
     chunk->raw_hash = get_number(bytes + 8, 8);
+    chunk->stored = chunk->packed_nbytes == chunk->raw_nbytes;
     if (chunk->raw_nbytes == 0 && chunk->packed_nbytes == 0) {
         reader->total_hash = chunk->raw_hash;
         reader->ended = *end = true;

@@ -53,7 +53,8 @@ typedef struct isb__container_writer {
 isb_status isb__container_write_begin(isb_context *ctx, const isb__container_header *header,
                                       isb__write_fn write, void *user,
                                       isb__container_writer *writer);
-/* raw: chunk_nbytes bytes, fewer (but not 0) only in the last call. */
+/* raw: chunk_nbytes bytes, fewer (but not 0) only in the last call.  A packed form that is not shorter
+ * than the raw bytes is not used: the raw bytes are stored. */
 isb_status isb__container_write_chunk(isb__container_writer *writer, const uint8_t *raw,
                                       size_t raw_nbytes, const uint8_t *packed,
                                       size_t packed_nbytes);
@@ -69,6 +70,7 @@ typedef struct isb__container_chunk {
     uint64_t number, offset; /* of the chunk in the file */
     size_t raw_nbytes, packed_nbytes;
     uint64_t raw_hash;
+    bool stored;     /* packed are the raw bytes themselves: the two sizes are equal */
     uint8_t *packed; /* owned; its memory serves the next chunk that is read into it */
     size_t packed_capacity;
 } isb__container_chunk;

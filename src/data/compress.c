@@ -245,36 +245,49 @@ static isb_status read_group(work *w, size_t *n, bool *end) {
     return ISB_OK;
 }
 
-static isb_status set_ids(work *w, size_t n) {
+/* The ids of the chunks that are coded; *n_coded: how many. */
+static isb_status set_ids(work *w, size_t n, size_t *n_coded) {
     size_t total = 0;
+    *n_coded = 0;
     for (size_t i = 0; i < n; i++) total += w->chunks[i].packed_nbytes;
     ISB_TRY(isb__grow_array(w->ctx, total, sizeof *w->id_memory, &w->id_capacity, &w->id_memory));
     uint16_t *ids = w->id_memory;
     for (size_t i = 0; i < n; i++) {
         const isb__container_chunk *chunk = &w->chunks[i];
+        if (chunk->stored) continue;
         for (size_t j = 0; j < chunk->packed_nbytes; j++) ids[j] = chunk->packed[j];
-        w->ids[i] = (isb__ids_view){ids, chunk->packed_nbytes};
+        w->ids[(*n_coded)++] = (isb__ids_view){ids, chunk->packed_nbytes};
         ids += chunk->packed_nbytes;
     }
     return ISB_OK;
 }
 
+static isb_status put_chunk(work *w, const isb__container_chunk *chunk, const uint8_t *bytes,
+                            size_t nbytes) {
+    ISB_TRY(isb__container_check_chunk(&w->container_reader, chunk, bytes, nbytes));
+    w->raw_done += nbytes;
+    return isb__writer_write(w->writer, bytes, nbytes);
+}
+
 static isb_status decompress_group(work *w, size_t n) {
-    isb__container_reader *container = &w->container_reader;
-    ISB_TRY(set_ids(w, n));
-    ISB_TRY(isb__codec_decode(w->codec, n, w->ids, container->header.chunk_nbytes, w->decoded,
-                              report, w));
+    size_t n_coded;
+    ISB_TRY(set_ids(w, n, &n_coded));
+    ISB_TRY(isb__codec_decode(w->codec, n_coded, w->ids, w->container_reader.header.chunk_nbytes,
+                              w->decoded, report, w));
+    const isb__decoded *decoded = w->decoded;
     for (size_t i = 0; i < n; i++) {
-        const isb__decoded *decoded = &w->decoded[i];
+        const isb__container_chunk *chunk = &w->chunks[i];
+        if (chunk->stored) {
+            ISB_TRY(put_chunk(w, chunk, chunk->packed, chunk->packed_nbytes));
+            continue;
+        }
         if (decoded->status != ISB_OK) {
             return isb__fail(w->ctx, ISB_ERR_CORRUPT,
                              "chunk %" PRIu64 " at byte %" PRIu64 ": its code is damaged",
-                             w->chunks[i].number, w->chunks[i].offset);
+                             chunk->number, chunk->offset);
         }
-        ISB_TRY(
-            isb__container_check_chunk(container, &w->chunks[i], decoded->bytes, decoded->nbytes));
-        ISB_TRY(isb__writer_write(w->writer, decoded->bytes, decoded->nbytes));
-        w->raw_done += decoded->nbytes;
+        ISB_TRY(put_chunk(w, chunk, decoded->bytes, decoded->nbytes));
+        ++decoded;
     }
     return ISB_OK;
 }

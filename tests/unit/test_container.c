@@ -34,9 +34,20 @@ static const isb__container_header header = {.code = ISB__CONTAINER_CODE_AC,
                                              .chunk_nbytes = 1024,
                                              .m1 = {{1, 2, 3, 250}}};
 
-/* "Packs" by inverting the bytes. */
-static void invert(const uint8_t *from, size_t nbytes, uint8_t *to) {
-    for (size_t i = 0; i < nbytes; i++) to[i] = (uint8_t)~from[i];
+/* Packs a chunk that ends in a 7 by leaving that out and inverting the rest; others it makes longer, so they are stored. */
+static size_t pack(const uint8_t *from, size_t nbytes, uint8_t *to) {
+    if (from[nbytes - 1] != 7) return nbytes + 1;
+    for (size_t i = 0; i + 1 < nbytes; i++) to[i] = (uint8_t)~from[i];
+    return nbytes - 1;
+}
+
+static size_t unpack(const isb__container_chunk *chunk, uint8_t *to, size_t capacity) {
+    const size_t n = chunk->packed_nbytes < capacity ? chunk->packed_nbytes : capacity - 1;
+    for (size_t i = 0; i < n; i++) {
+        to[i] = chunk->stored ? chunk->packed[i] : (uint8_t)~chunk->packed[i];
+    }
+    if (!chunk->stored) to[n] = 7;
+    return chunk->stored ? n : n + 1;
 }
 
 static void write_file(const uint8_t *raw, size_t nbytes, memory_file *file) {
@@ -46,8 +57,8 @@ static void write_file(const uint8_t *raw, size_t nbytes, memory_file *file) {
     for (size_t at = 0; at < nbytes; at += header.chunk_nbytes) {
         uint8_t packed[1024];
         const size_t n = nbytes - at < header.chunk_nbytes ? nbytes - at : header.chunk_nbytes;
-        invert(raw + at, n, packed);
-        CHECK_OK(ctx, isb__container_write_chunk(&writer, raw + at, n, packed, n));
+        const size_t packed_nbytes = pack(raw + at, n, packed);
+        CHECK_OK(ctx, isb__container_write_chunk(&writer, raw + at, n, packed, packed_nbytes));
     }
     CHECK_OK(ctx, isb__container_write_end(&writer));
     CHECK_EQ(writer.position, file->nbytes);
@@ -57,11 +68,10 @@ static void write_file(const uint8_t *raw, size_t nbytes, memory_file *file) {
 static isb_status read_chunks(isb__container_reader *reader, isb__container_chunk *chunk,
                               uint8_t *raw, size_t *nbytes) {
     for (bool end = false;;) {
-        uint8_t bytes[1024];
+        uint8_t bytes[1025];
         ISB_TRY(isb__container_read_chunk(reader, chunk, &end));
         if (end) return isb__container_read_end(reader);
-        const size_t n = chunk->packed_nbytes < sizeof bytes ? chunk->packed_nbytes : sizeof bytes;
-        invert(chunk->packed, n, bytes);
+        const size_t n = unpack(chunk, bytes, sizeof bytes);
         ISB_TRY(isb__container_check_chunk(reader, chunk, bytes, n));
         memcpy(raw + *nbytes, bytes, n);
         *nbytes += n;
@@ -89,8 +99,12 @@ static void test_sizes(void) {
     size_t nbytes;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const size_t n_chunks = (sizes[i] + 1023) / 1024;
+        size_t n_packed = 0;
+        for (size_t c = 0; c < n_chunks; c++) {
+            n_packed += raw[(c + 1 < n_chunks ? (c + 1) * 1024 : sizes[i]) - 1] == 7;
+        }
         write_file(raw, sizes[i], &good);
-        CHECK_EQ(good.nbytes, 64 + n_chunks * 24 + sizes[i] + 16 + 48);
+        CHECK_EQ(good.nbytes, 64 + n_chunks * 24 + sizes[i] - n_packed + 16 + 48);
         CHECK_OK(ctx, read_file(&good, again, &nbytes));
         CHECK_EQ(nbytes, sizes[i]);
         CHECK(memcmp(raw, again, nbytes) == 0);
@@ -101,16 +115,21 @@ static void test_sizes(void) {
 static void test_golden_bytes(void) {
     static const uint8_t expected[] = {'I', 'S', 'B', 1, 1, 0, 1, 16, 0, 4,
                                        0,   0,   0,   0, 0, 0, 1, 2,  3, 250};
-    write_file((const uint8_t *)"abc", 3, &good);
+    write_file((const uint8_t *)"ab\7", 3, &good);
     CHECK(memcmp(good.data, expected, sizeof expected) == 0);
     CHECK_EQ(good.data[64], 3);              /* raw size */
-    CHECK_EQ(good.data[68], 3);              /* packed size */
+    CHECK_EQ(good.data[68], 2);              /* packed size */
     CHECK_EQ(good.data[80], (uint8_t) ~'a'); /* the first packed byte */
-    CHECK(memcmp(good.data + 72, good.data + 83 + 8, 8) ==
+    CHECK(memcmp(good.data + 72, good.data + 82 + 8, 8) ==
           0); /* one chunk: its checksum is the whole's */
     CHECK(memcmp(good.data + good.nbytes - 8, "ISB end\n", 8) == 0);
-    const uint64_t hash = isb__hash64("abc", 3, 0);
+    const uint64_t hash = isb__hash64("ab\7", 3, 0);
     for (int i = 0; i < 8; i++) CHECK_EQ(good.data[72 + i], hash >> (8 * i) & 255);
+
+    write_file((const uint8_t *)"abc", 3, &good); /* stored */
+    CHECK_EQ(good.data[64], 3);
+    CHECK_EQ(good.data[68], 3);
+    CHECK(memcmp(good.data + 80, "abc", 3) == 0);
 }
 
 static void test_damage(isb__rng *rng) {
@@ -140,7 +159,7 @@ static void test_texts_and_sizes(void) {
     size_t nbytes;
     write_file(raw, 3000, &good);
     bad = good;
-    bad.data[64 + 16 + 1024 + 16 + 5] ^= 1;
+    bad.data[64 + 16 + 1024 + 16 + 5] ^= 1; /* chunk 0 is stored */
     CHECK_STATUS(read_file(&bad, again, &nbytes), ISB_ERR_CORRUPT);
     CHECK_EQ(nbytes, 1024);
     CHECK(strstr(isb_context_error(ctx), "chunk 1 at byte 1104") != NULL);
@@ -163,6 +182,8 @@ int main(int argc, char **argv) {
     isb__rng_seed(&rng, check_begin(argc, argv));
     CHECK_FATAL(isb_context_create(NULL, &ctx) == ISB_OK);
     for (size_t i = 0; i < sizeof raw; i++) raw[i] = (uint8_t)isb__rng_u64(&rng);
+    for (size_t i = 0; i < 8; i++) raw[i * 1024 + 1023] = i % 2 ? 7 : 8;
+    raw[2999] = 7;
     test_sizes();
     test_golden_bytes();
     test_damage(&rng);
