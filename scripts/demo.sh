@@ -123,8 +123,8 @@ jq -r '"M1 itself: \(.bits_per_byte*1000|round/1000) bits/byte with its whole co
 # ---- proof ----
 say "round trips, byte for byte"
 round_trip_tokens() {
-    "$isobit" encode --model "$run/m2-window" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
-    "$isobit" decode --model "$run/m2-window" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
+    "$isobit" encode --quiet --model "$run/m2-window" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
+    "$isobit" decode --quiet --model "$run/m2-window" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
     cmp "$run/held-out.txt" "$run/held-out.back"
     echo "tokens:     $(stat -c %s "$run/held-out.txt") bytes of held-out text -> $(($(stat -c %s "$run/held-out.u16") / 2)) tokens and back: equal"
 }
