@@ -198,7 +198,7 @@ static double default_lr(const isb_train_options *o) {
     } table[] = {{192, 3e-3}, {256, 2e-3},  {512, 1e-3},
                  {768, 6e-4}, {1024, 4e-4}, {INT64_MAX, 2.5e-4}};
     if (o->optimizer == ISB_OPTIMIZER_ADAFACTOR)
-        return o->schedule == ISB_SCHEDULE_RSQRT ? 1.0 : 0.01;
+        return o->schedule == ISB_SCHEDULE_RSQRT ? 1.0 : 0.03;
     size_t i = 0;
     while (o->model.hidden_size > table[i].hidden_size) ++i;
     /* rsqrt divides by sqrt(warm-up) at its flat start */
