@@ -10,8 +10,8 @@ ok "JSON about the machine" isobit info --json
 grep -c '^{"version":".*}$' out.txt
 isobit info | grep -c '^cpu tier used '
 
-# On a terminal: script(1) makes one.
-if command -v script >/dev/null; then
+# On a terminal: script(1) makes one, where the machine has pseudo-terminals.
+if script -qec true /dev/null >/dev/null 2>&1; then
     terminal() { script -qec "$*" /dev/null | tr -d '\r'; }
     terminal "TERM=xterm NO_COLOR=1 $ISOBIT help" >plain.txt
     terminal "TERM=dumb $ISOBIT help" >dumb.txt
