@@ -23,3 +23,12 @@ foreach(expected ${ISB_CLI_TESTS})
     set_tests_properties(cli/${name} PROPERTIES FIXTURES_REQUIRED cli_models)
   endif()
 endforeach()
+
+# Oracles: other libraries, where they are installed (libdnnl-dev).
+find_library(ISB_DNNL dnnl)
+find_path(ISB_DNNL_INCLUDE dnnl.h)
+if(ISB_DNNL AND ISB_DNNL_INCLUDE)
+  isb_add_tests(oracle kernel)
+  target_link_libraries(test_gemm_onednn PRIVATE ${ISB_DNNL})
+  target_include_directories(test_gemm_onednn SYSTEM PRIVATE ${ISB_DNNL_INCLUDE})
+endif()
