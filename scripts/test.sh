@@ -30,7 +30,7 @@ tests() {
     shift 2
     say "tests: $name"
     local log=$dir/ctest-${name// /-}.log
-    ctest --test-dir "$dir" --output-on-failure "$@" >"$log" 2>&1
+    ctest --test-dir "$dir" -j "$jobs" --output-on-failure "$@" >"$log" 2>&1
     local total bad
     total=$(sed -n 's/.*tests passed, [0-9]* tests failed out of \([0-9]*\)$/\1/p' "$log")
     bad=$(sed -n 's/.*tests passed, \([0-9]*\) tests failed out of [0-9]*$/\1/p' "$log")
