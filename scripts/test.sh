@@ -2,7 +2,7 @@
 # All tests.  ./run test calls this; see there.
 #
 #   --fast       gcc only, every test once
-#   --interop    the fast tests, then the consumers from PyPI (in a virtual environment)
+#   --interop    and our files read by programs from PyPI (in a virtual environment)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
