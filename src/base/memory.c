@@ -2,7 +2,12 @@
  * there is none.
  *
  * The default hook asks for huge pages on large blocks: model weights and activations are walked in
- * long strides, and with 4 KiB pages the matrix kernels lose time to TLB misses. */
+ * long strides, and with 4 KiB pages the matrix kernels lose time to TLB misses.  Large blocks are
+ * not written to make them zero, because the system gives zero pages anyway, at first touch: rings
+ * of keys for long contexts cost nothing until the contexts are long.
+ *
+ *     | ... | start of the C library's block | memory ...
+ *           ^ memory - sizeof(void *)        ^ a multiple of the alignment */
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -11,22 +16,40 @@
 
 #include "base/context.h"
 
-enum { HUGE_PAGE_NBYTES = 2 << 20, HUGE_PAGES_FROM_NBYTES = 8 << 20 };
+enum { HUGE_PAGE_NBYTES = 2 << 20, LARGE_NBYTES = 8 << 20 };
+
+static void *allocate_small(size_t nbytes, size_t alignment) {
+    void *block = NULL;
+    if (nbytes > SIZE_MAX - alignment) return NULL;
+    if (posix_memalign(&block, alignment, alignment + nbytes) != 0) return NULL;
+    char *memory = (char *)block + alignment;
+    memcpy(memory - sizeof block, &block, sizeof block);
+    return memory;
+}
+
+static void *allocate_large_zeroed(size_t nbytes) {
+    if (nbytes > SIZE_MAX - 2 * HUGE_PAGE_NBYTES) return NULL;
+    void *block = calloc(1, nbytes + 2 * HUGE_PAGE_NBYTES);
+    if (!block) return NULL;
+    const size_t past = ((uintptr_t)block + sizeof block) % HUGE_PAGE_NBYTES;
+    char *memory = (char *)block + sizeof block + (HUGE_PAGE_NBYTES - past);
+    memcpy(memory - sizeof block, &block, sizeof block);
+    /* only a hint */
+    (void)madvise(memory, nbytes / HUGE_PAGE_NBYTES * HUGE_PAGE_NBYTES, MADV_HUGEPAGE);
+    return memory;
+}
 
 void *isb__default_allocate(void *user, size_t nbytes, size_t alignment) {
     (void)user;
-    const int huge = nbytes >= HUGE_PAGES_FROM_NBYTES;
-    if (huge && alignment < HUGE_PAGE_NBYTES) alignment = HUGE_PAGE_NBYTES;
-    void *memory = NULL;
-    if (posix_memalign(&memory, alignment, nbytes) != 0) return NULL;
-    /* only a hint */
-    if (huge) (void)madvise(memory, nbytes / HUGE_PAGE_NBYTES * HUGE_PAGE_NBYTES, MADV_HUGEPAGE);
-    return memory;
+    const int large = nbytes >= LARGE_NBYTES && alignment <= HUGE_PAGE_NBYTES;
+    return large ? allocate_large_zeroed(nbytes) : allocate_small(nbytes, alignment);
 }
 
 void isb__default_release(void *user, void *memory) {
     (void)user;
-    free(memory);
+    void *block;
+    memcpy(&block, (char *)memory - sizeof block, sizeof block);
+    free(block);
 }
 
 /* Out-parameters are `T **` behind `void *`; a copy stores them without breaking the aliasing
@@ -38,7 +61,8 @@ isb_status isb__alloc(isb_context *ctx, size_t nbytes, void *memory_out) {
         ctx->options.allocate(ctx->options.memory_user, nbytes > 0 ? nbytes : 1, ISB__ALIGNMENT);
     store_pointer(memory_out, memory);
     if (!memory) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "cannot allocate %zu bytes", nbytes);
-    memset(memory, 0, nbytes);
+    const int zeroed = ctx->options.allocate == isb__default_allocate && nbytes >= LARGE_NBYTES;
+    if (!zeroed) memset(memory, 0, nbytes);
     return ISB_OK;
 }
 

@@ -21,11 +21,9 @@
 #include "nn/position.h"
 
 enum {
-    /* Heads lie 33 cache lines past a multiple of a page.  At a power of two from each other,
-     * the first keys of all heads of all streams would fall into the same few sets of the
-     * caches. */
-    HEAD_ALIGN = 4096 / sizeof(float),
-    HEAD_GAP = 33 * 64 / sizeof(float),
+    /* Floats between the blocks of two heads.  At a power of two from each other, the first keys of
+     * all heads of all streams would fall into the same few sets of the caches. */
+    HEAD_GAP = 5 * 64 / sizeof(float),
     TABLE_ROWS =
         4096, /* rotary angles kept; later positions compute theirs, about 1% of a token's work */
     LOGITS_NBYTES = 2 << 20, /* of one thread */
@@ -85,7 +83,8 @@ static void plan_work(isb__engine *e, isb__plan *plan) {
     const size_t R = e->max_rows, P = e->D / 2, f = sizeof(float),
                  n_threads = (size_t)isb__thread_count(e->ctx);
     isb__plan_add(plan, "streams", e->n_streams * sizeof *e->streams, &e->streams);
-    isb__plan_add(plan, "keys and values", e->n_streams * e->L * 2 * e->H * e->head_stride * f,
+    isb__plan_add(plan, "keys and values",
+                  e->ring / ENGINE_BLOCK * e->n_streams * e->L * 2 * e->H * e->head_stride * f,
                   &e->cache);
     isb__plan_add(plan, "tokens", e->n_streams * e->ring * sizeof *e->tokens, &e->tokens);
     isb__plan_add(plan, "first keys and values", e->L * 2 * e->C * f, &e->first_cache);
@@ -101,7 +100,7 @@ static void plan_work(isb__engine *e, isb__plan *plan) {
     isb__plan_add(plan, "qkv", R * 3 * e->C * f, &e->qkv);
     isb__plan_add(plan, "gate_up", R * 2 * e->F * f, &e->gate_up);
     isb__plan_add(plan, "h", R * e->F * f, &e->h);
-    isb__plan_add(plan, "scores", n_threads * e->T * f, &e->scores);
+    isb__plan_add(plan, "scores", n_threads * e->H * (e->T + 1) * f, &e->scores);
     isb__plan_add(plan, "logits", n_threads * e->logits_rows * e->V * f, &e->logits);
 }
 
@@ -114,8 +113,8 @@ static void set_sizes(isb__engine *e, size_t n_streams, size_t max_rows) {
     e->F = (size_t)c->intermediate_size;
     e->V = (size_t)c->vocab_size;
     e->T = (size_t)c->context_length;
-    e->ring = e->T + ISB__ENGINE_HISTORY;
-    e->head_stride = isb__round_up(e->ring * e->D, HEAD_ALIGN) + HEAD_GAP;
+    e->ring = isb__round_up(e->T + ISB__ENGINE_HISTORY, ENGINE_BLOCK);
+    e->head_stride = isb__round_up(ENGINE_BLOCK * e->D, 16) + HEAD_GAP;
     e->n_streams = n_streams;
     e->max_rows = max_rows == 0 ? ISB__ENGINE_HISTORY : min_size(max_rows, ISB__ENGINE_HISTORY);
     e->first_token = -1;
@@ -305,7 +304,7 @@ static void keep_first_logits(void *user, size_t request, size_t row, const floa
 /* Position 0 of head `head` of the stream's keys or values, and its copy. */
 static void copy_first(isb__engine *e, size_t stream, int keep) {
     for (size_t i = 0; i < e->L * 2 * e->H; ++i) {
-        float *cache = engine_cache(e, stream, 0, 0, 0) + i * e->head_stride,
+        float *cache = engine_cache(e, stream, 0, 0, 0, 0) + i * e->head_stride,
               *first = e->first_cache + i * e->D;
         memcpy(keep ? first : cache, keep ? cache : first, e->D * sizeof *cache);
     }

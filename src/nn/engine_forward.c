@@ -81,7 +81,7 @@ static void store_rows(isb__engine *e, size_t layer, size_t begin, size_t end, i
         const size_t slot = row->position % e->ring;
         for (size_t which = 0; which < 2; ++which) {
             for (size_t head = 0; head < e->H; ++head) {
-                memcpy(engine_cache(e, row->stream, layer, which, head) + slot * e->D,
+                memcpy(engine_cache(e, row->stream, layer, which, head, slot),
                        k + which * e->C + head * e->D, e->D * sizeof *k);
             }
         }
@@ -90,48 +90,99 @@ static void store_rows(isb__engine *e, size_t layer, size_t begin, size_t end, i
 
 /* ---- attention ---- */
 
-/* The keys of a row, oldest first: at most T of them, in at most two runs of slots. */
-typedef struct key_range {
-    size_t count, first_slot, first_count;
-} key_range;
-
-static key_range keys_of_row(const isb__engine *e, const engine_row *row) {
-    const size_t count = row->position + 1 < e->T ? row->position + 1 : e->T;
-    const size_t slot = (row->position + 1 - count) % e->ring, to_end = e->ring - slot;
-    return (key_range){count, slot, count < to_end ? count : to_end};
+/* Of n keys from the slot on, those in its block. */
+static size_t block_keys(size_t slot, size_t n) {
+    const size_t left = ENGINE_BLOCK - slot % ENGINE_BLOCK;
+    return n < left ? n : left;
 }
 
-/* y = sum over keys of softmax(q . k + bias) v, for one row and head. */
-static void attend(const isb__engine *e, size_t layer, size_t r, size_t head, float *scores) {
-    const isb__ops *ops = e->ops;
-    const size_t D = e->D;
-    const key_range keys = keys_of_row(e, &e->rows[r]);
-    const float *k = engine_cache(e, e->rows[r].stream, layer, 0, head);
-    const float *v = engine_cache(e, e->rows[r].stream, layer, 1, head);
-    const float *q = e->qkv + r * 3 * e->C + head * D;
-    float *y = e->y + r * e->C + head * D;
-    const size_t n1 = keys.first_count, n2 = keys.count - n1;
-    ops->dots(n1, D, q, k + keys.first_slot * D, D, scores);
-    ops->dots(n2, D, q, k, D, scores + n1);
-    if (e->layers[layer].bias) {
-        const float *bias = e->layers[layer].bias + (head + 1) * e->T - keys.count;
-        for (size_t j = 0; j < keys.count; ++j) scores[j] += bias[j];
+/* At most the last T positions, oldest first. */
+static size_t count_keys(const isb__engine *e, const engine_row *row) {
+    return row->position + 1 < e->T ? row->position + 1 : e->T;
+}
+
+/* A row's queries of heads [h0, h1), and what they attend to: n keys from position `first` on. */
+typedef struct attention {
+    isb__engine *e;
+    const engine_row *row;
+    size_t layer, h0, h1, n, first;
+    const float *q; /* [C] */
+    float *y;       /* [C] */
+    float *scores;  /* [H, T] */
+    float *sums;    /* [H] */
+} attention;
+
+/* scores[h][j] = q . key j (+ bias) */
+static void score_keys(const attention *a) {
+    const isb__engine *e = a->e;
+    for (size_t j = 0, count; j < a->n; j += count) {
+        const size_t slot = (a->first + j) % e->ring;
+        count = block_keys(slot, a->n - j);
+        for (size_t h = a->h0; h < a->h1; ++h) {
+            const float *keys = engine_cache(e, a->row->stream, a->layer, 0, h, slot);
+            e->ops->dots(count, e->D, a->q + h * e->D, keys, e->D, a->scores + h * e->T + j);
+        }
     }
-    const float most = ops->max(keys.count, scores);
-    for (size_t j = 0; j < keys.count; ++j) scores[j] -= most;
-    ops->exp(keys.count, scores, scores);
-    const float inverse = 1.0f / ops->sum(keys.count, scores);
-    memset(y, 0, D * sizeof *y);
-    ops->axpys(n1, D, scores, v + keys.first_slot * D, D, y);
-    ops->axpys(n2, D, scores + n1, v, D, y);
-    for (size_t i = 0; i < D; ++i) y[i] *= inverse;
+    if (!e->layers[a->layer].bias) return;
+    for (size_t h = a->h0; h < a->h1; ++h) {
+        const float *bias = e->layers[a->layer].bias + (h + 1) * e->T - a->n;
+        for (size_t j = 0; j < a->n; ++j) a->scores[h * e->T + j] += bias[j];
+    }
 }
 
-/* Head by head, so that the tokens of one stream find its keys in the cache of the processor. */
+/* scores become exp(score - largest), sums their sums. */
+static void exponentiate(const attention *a) {
+    const isb__ops *ops = a->e->ops;
+    for (size_t h = a->h0; h < a->h1; ++h) {
+        float *scores = a->scores + h * a->e->T;
+        const float most = ops->max(a->n, scores);
+        for (size_t j = 0; j < a->n; ++j) scores[j] -= most;
+        ops->exp(a->n, scores, scores);
+        a->sums[h] = ops->sum(a->n, scores);
+    }
+}
+
+static void mix_values(const attention *a) {
+    const isb__engine *e = a->e;
+    memset(a->y + a->h0 * e->D, 0, (a->h1 - a->h0) * e->D * sizeof *a->y);
+    for (size_t j = 0, count; j < a->n; j += count) {
+        const size_t slot = (a->first + j) % e->ring;
+        count = block_keys(slot, a->n - j);
+        for (size_t h = a->h0; h < a->h1; ++h) {
+            const float *values = engine_cache(e, a->row->stream, a->layer, 1, h, slot);
+            e->ops->axpys(count, e->D, a->scores + h * e->T + j, values, e->D, a->y + h * e->D);
+        }
+    }
+    for (size_t h = a->h0; h < a->h1; ++h) {
+        const float inverse = 1.0f / a->sums[h];
+        for (size_t i = 0; i < e->D; ++i) a->y[h * e->D + i] *= inverse;
+    }
+}
+
+/* y = sum over keys of softmax(q . k + bias) v, for heads [h0, h1) of one row.  Block by block and
+ * head by head within it: that is the order in which the caches lie in memory. */
+static void attend(isb__engine *e, size_t layer, size_t r, size_t h0, size_t h1, int thread) {
+    const engine_row *row = &e->rows[r];
+    attention a = {.e = e, .row = row, .layer = layer, .h0 = h0, .h1 = h1};
+    a.n = count_keys(e, row);
+    a.first = row->position + 1 - a.n;
+    a.q = e->qkv + r * 3 * e->C;
+    a.y = e->y + r * e->C;
+    a.scores = e->scores + (size_t)thread * e->H * (e->T + 1);
+    a.sums = a.scores + e->H * e->T;
+    score_keys(&a);
+    exponentiate(&a);
+    mix_values(&a);
+}
+
+/* Several tokens of one stream go head by head, so that they find its keys in the processor's cache. */
 static void attend_rows(isb__engine *e, size_t layer, size_t begin, size_t end, int thread) {
-    float *scores = e->scores + (size_t)thread * e->T;
-    for (size_t head = 0; head < e->H; ++head) {
-        for (size_t r = begin; r < end; ++r) attend(e, layer, r, head, scores);
+    for (size_t r = begin, next; r < end; r = next) {
+        for (next = r + 1; next < end && e->rows[next].stream == e->rows[r].stream;) ++next;
+        const size_t step = next == r + 1 ? e->H : 1;
+        for (size_t h = 0; h < e->H; h += step) {
+            for (size_t i = r; i < next; ++i) attend(e, layer, i, h, h + step, thread);
+        }
     }
 }
 
@@ -154,7 +205,7 @@ static void attend_head_task(void *arg, size_t task, int thread) {
     const size_t head = task % s->e->H, begin = s->begin + task / s->e->H * CHUNK_ROWS,
                  end = begin + CHUNK_ROWS;
     for (size_t r = begin; r < end && r < s->end; ++r) {
-        attend(s->e, s->layer, r, head, s->e->scores + (size_t)thread * s->e->T);
+        attend(s->e, s->layer, r, head, head + 1, thread);
     }
 }
 
@@ -174,7 +225,7 @@ static void step(isb__engine *e, engine_slice slice, step_fn fn, size_t layer, s
 static void attention_step(isb__engine *e, engine_slice slice, size_t layer) {
     if (slice.begin == slice.end) return;
     const size_t n = slice.end - slice.begin,
-                 row_work = 4 * e->C * keys_of_row(e, &e->rows[slice.end - 1]).count;
+                 row_work = 4 * e->C * count_keys(e, &e->rows[slice.end - 1]);
     if (slice.thread != ENGINE_ALL_THREADS || n * row_work < SHARED_WORK) {
         attend_rows(e, layer, slice.begin, slice.end,
                     slice.thread == ENGINE_ALL_THREADS ? 0 : slice.thread);

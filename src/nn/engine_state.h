@@ -7,7 +7,7 @@
 #include "nn/matmul.h"
 #include "nn/rope.h"
 
-enum { ENGINE_NO_LOGITS = -1 };
+enum { ENGINE_NO_LOGITS = -1, ENGINE_BLOCK = 64 };
 
 /* A token in work. */
 typedef struct engine_row {
@@ -44,8 +44,8 @@ struct isb__engine {
     const isb_model *model;
     const isb__ops *ops;
     size_t C, H, D, L, F, V, T; /* D: head size */
-    size_t ring;                /* slots of keys: T + history */
-    size_t head_stride;         /* floats from one head's keys to the next: [ring, D] and a gap */
+    size_t ring;                /* slots of keys: T + history, in whole blocks */
+    size_t head_stride;         /* floats from a head's block of keys to the next head's */
     size_t n_streams, max_rows, logits_rows, table_rows, nbytes;
 
     engine_layer *layers;
@@ -55,8 +55,9 @@ struct isb__engine {
     isb__rope rope;
     float *cosines, *sines; /* [table_rows, D/2] of the first positions */
 
-    /* Per stream.  cache: [n_streams, L, 2 (keys, values), H, head_stride] of [ring, D]; keys
-     * are rotated, position p is in slot p % ring. */
+    /* Keys (rotated) and values: [ring / ENGINE_BLOCK, n_streams, L, 2 (keys, values), H] blocks
+     * of [ENGINE_BLOCK, D]; position p is in slot p % ring.  The first blocks of all streams lie
+     * together, so short contexts touch little memory, however long the ring. */
     engine_stream *streams;
     float *cache;
     int32_t *tokens; /* [n_streams, ring] */
@@ -78,7 +79,7 @@ struct isb__engine {
     float *qkv;                     /* [max_rows, 3C] */
     float *gate_up;                 /* [max_rows, 2F] */
     float *h;                       /* [max_rows, F] */
-    float *scores;                  /* [threads, T] */
+    float *scores;                  /* [threads, H, T + 1]: of attention, and their sums */
     float *logits;                  /* [threads, logits_rows, V] */
     isb__logits_sink sink;
     void *sink_user;
@@ -88,10 +89,12 @@ struct isb__engine {
 /* The whole model on the rows of a slice, down to the sink. */
 void isb__engine_forward(isb__engine *e, engine_slice slice);
 
-/* Keys (which == 0) or values (1) of a head: [ring, D]. */
+/* Keys (which == 0) or values (1) of a head, from the slot on to the end of its block: [, D]. */
 static inline float *engine_cache(const isb__engine *e, size_t stream, size_t layer, size_t which,
-                                  size_t head) {
-    return e->cache + (((stream * e->L + layer) * 2 + which) * e->H + head) * e->head_stride;
+                                  size_t head, size_t slot) {
+    const size_t block = (slot / ENGINE_BLOCK * e->n_streams + stream) * e->L + layer;
+    return e->cache + ((block * 2 + which) * e->H + head) * e->head_stride +
+           slot % ENGINE_BLOCK * e->D;
 }
 
 #endif
