@@ -65,10 +65,8 @@ static void print_case(const bench *b, const settings *set, const char *size, be
                        double peak) {
     const double bytes = (double)b->n_streams * (double)(b->full ? b->step : WINDOW),
                  rate = bytes / t.median_s;
-    const double tokens =
-        bytes + (b->full ? 0 : (double)b->n_streams); /* the boundary of each window */
     const isb__model_flops flops = isb__model_forward_flops(&b->model->config, 0);
-    const double flop_rate = (tokens * flops.matrices + bytes * flops.logits) / t.median_s;
+    const double flop_rate = bytes * (flops.matrices + flops.logits) / t.median_s;
     const char *context = b->full ? "full" : "window";
     const int threads = isb__thread_count(b->ctx);
     if (set->json) {

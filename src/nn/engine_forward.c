@@ -175,7 +175,7 @@ static void attend(isb__engine *e, size_t layer, size_t r, size_t h0, size_t h1,
     mix_values(&a);
 }
 
-/* Several tokens of one stream go head by head, so that they find its keys in the processor's cache. */
+/* Several tokens of one stream go head by head: they find its keys in the processor's cache. */
 static void attend_rows(isb__engine *e, size_t layer, size_t begin, size_t end, int thread) {
     for (size_t r = begin, next; r < end; r = next) {
         for (next = r + 1; next < end && e->rows[next].stream == e->rows[r].stream;) ++next;
