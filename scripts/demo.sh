@@ -28,7 +28,7 @@ out=$PWD/demo-out
 if [ $quick = 1 ]; then
     run=$out/quick m1_minutes=0.2 m2_minutes=0.25 max_bytes=3M
 else
-    run=$out/full m1_minutes=1.5 m2_minutes=2.75 max_bytes=0
+    run=$out/full m1_minutes=1.5 m2_minutes=2.5 max_bytes=0
 fi
 m1_size=nano m2_size=nano
 started=$SECONDS
@@ -87,7 +87,7 @@ jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: 
 say "M2 on windows: $m2_size, $m2_minutes minutes"
 train_windows() {
     "$isobit" train --size $m2_size --data "$run/tokens" --m1 "$run/m1" --out "$run/m2-window" --overwrite \
-        --minutes $m2_minutes --context 128 --batch 16 --seed 1 --json >"$run/m2-window.json"
+        --minutes $m2_minutes --context 64 --batch 8 --seed 1 --json >"$run/m2-window.json"
 }
 done_once m2-window train_windows
 say "M2 on bytes: $m2_size, $m2_minutes minutes"
@@ -144,7 +144,7 @@ proof() {
     head -c "$proof_bytes" "$isobit" >"$run/binary"
     round_trip_file binary "$run/binary"
 }
-proof_bytes=200000
+proof_bytes=120000
 [ $quick = 0 ] || proof_bytes=20000
 proof | tee "$run/proof.txt"
 
