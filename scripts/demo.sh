@@ -3,8 +3,8 @@
 #
 #   text       English prose from three Debian packages (scripts/demo_text.pl), documents split by hash
 #   M1         a nano byte model, part of its rows cut into short pieces, since windows start from an empty context
-#   tokens     16-bit exact windows: every token is a window of its own, ids 0 .. 65,535
-#   M2         two models of one size, trained for the same wall time: one on those tokens, one on bytes
+#   tokens     16-bit exact windows, as one token each (ids 0 .. 65,535) and as two of 8 bits (0 .. 255)
+#   M2         three models of one size, trained for the same wall time: on the two kinds of tokens and on bytes
 #   table      on held-out documents: bytes/token, bits/byte, FLOPs/byte, training speed
 #   proof      held-out text and a binary file come back byte for byte
 #   picture    bits/byte against FLOPs/byte
@@ -74,22 +74,26 @@ done_once m1 "$isobit" train --size $m1_size --tokenizer bytes "${corpus[@]}" --
     --minutes $m1_minutes --context 256 --batch 16 --cut-share 0.75 --seed 1
 
 # ---- tokens ----
-prepare_tokens() {
-    "$isobit" prepare --tokenizer window:b=16,variant=exact,token=16 --m1 "$run/m1" "${corpus[@]}" \
-        --out "$run/tokens" --json >"$run/prepare.json"
+prepare_tokens() { # BITS
+    "$isobit" prepare --tokenizer window:b=16,variant=exact,token=$1 --m1 "$run/m1" "${corpus[@]}" \
+        --out "$run/tokens$1" --json >"$run/prepare$1.json"
 }
-say "tokens: 16-bit exact windows over all the text"
-done_once tokens prepare_tokens
-jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.seconds|round) s"' \
-    "$run/prepare.json" >&2
+for bits in 16 8; do
+    say "tokens: 16-bit exact windows over all the text, $bits bits a token"
+    done_once tokens$bits prepare_tokens $bits
+    jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.seconds|round) s"' \
+        "$run/prepare$bits.json" >&2
+done
 
 # ---- M2 ----
-say "M2 on windows: $m2_size, $m2_minutes minutes"
-train_windows() {
-    "$isobit" train --size $m2_size --data "$run/tokens" --m1 "$run/m1" --out "$run/m2-window" --overwrite \
-        --minutes $m2_minutes --context 64 --batch 8 --seed 1 --json >"$run/m2-window.json"
+train_windows() { # BITS OPTION ...
+    "$isobit" train --size $m2_size --data "$run/tokens$1" --m1 "$run/m1" --out "$run/m2-window$1" --overwrite \
+        --minutes $m2_minutes --seed 1 --json "${@:2}" >"$run/m2-window$1.json"
 }
-done_once m2-window train_windows
+say "M2 on 16-bit tokens: $m2_size, $m2_minutes minutes"
+done_once m2-window16 train_windows 16 --context 64 --batch 8
+say "M2 on 8-bit tokens: $m2_size, $m2_minutes minutes"
+done_once m2-window8 train_windows 8 --context 256 --batch 16
 say "M2 on bytes: $m2_size, $m2_minutes minutes"
 train_bytes() {
     "$isobit" train --size $m2_size --tokenizer bytes "${corpus[@]}" --out "$run/m2-bytes" --overwrite \
@@ -102,7 +106,7 @@ say "evaluation on held-out documents"
 test_text=("$out/text" --document-size 16k --split test)
 [ $quick = 0 ] || test_text+=(--max-bytes 100k)
 evaluate() { "$isobit" eval --model "$run/$1" --data "${test_text[@]}" --json >"$run/eval-$1.json"; }
-for model in m1 m2-bytes m2-window; do done_once "eval-$model" evaluate $model; done
+for model in m1 m2-bytes m2-window8 m2-window16; do done_once "eval-$model" evaluate $model; done
 
 row() { # NAME MODEL TRAIN-JSON
     jq -r --arg name "$1" --slurpfile train "$3" '[$name, .bytes_per_token, .bits_per_byte, .flops_per_byte / 1e6,
@@ -110,21 +114,22 @@ row() { # NAME MODEL TRAIN-JSON
 }
 {
     row "bytes" m2-bytes "$run/m2-bytes.json"
-    row "windows, b=16" m2-window "$run/m2-window.json"
+    row "windows, 8 bits" m2-window8 "$run/m2-window8.json"
+    row "windows, 16 bits" m2-window16 "$run/m2-window16.json"
 } >"$run/table.tsv"
-say "held-out documents, both models $m2_size, trained $m2_minutes minutes each"
+say "held-out documents; three $m2_size models, trained $m2_minutes minutes each"
 awk -F'\t' 'BEGIN {
-        printf "%-16s %11s %10s %14s %14s %15s %16s %14s\n", "method", "bytes/token", "bits/byte", "MFLOPs/byte", "with M1",
+        printf "%-17s %11s %10s %14s %14s %15s %16s %14s\n", "method", "bytes/token", "bits/byte", "MFLOPs/byte", "with M1",
             "all products", "train tokens/s", "train TFLOPs"
     }
-    { printf "%-16s %11.2f %10.3f %14.2f %14.2f %15.2f %16.0f %14.1f\n", $1, $2, $3, $4, $5, $6, $7, $8 }' "$run/table.tsv" | tee "$run/table.txt"
+    { printf "%-17s %11.2f %10.3f %14.2f %14.2f %15.2f %16.0f %14.1f\n", $1, $2, $3, $4, $5, $6, $7, $8 }' "$run/table.tsv" | tee "$run/table.txt"
 jq -r '"M1 itself: \(.bits_per_byte*1000|round/1000) bits/byte with its whole context"' "$run/eval-m1.json"
 
 # ---- proof ----
 say "round trips, byte for byte"
 round_trip_tokens() {
-    "$isobit" encode --quiet --model "$run/m2-window" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
-    "$isobit" decode --quiet --model "$run/m2-window" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
+    "$isobit" encode --quiet --model "$run/m2-window16" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
+    "$isobit" decode --quiet --model "$run/m2-window16" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
     cmp "$run/held-out.txt" "$run/held-out.back"
     echo "tokens:     $(stat -c %s "$run/held-out.txt") bytes of held-out text -> $(($(stat -c %s "$run/held-out.u16") / 2)) tokens and back: equal"
 }
@@ -149,27 +154,28 @@ proof_bytes=120000
 proof | tee "$run/proof.txt"
 
 # ---- text ----
-say "a paragraph by the M2 on windows"
+say "a paragraph by the M2 on 16-bit tokens"
 prompt="The most important question about freedom is"
-"$isobit" generate --quiet --model "$run/m2-window" --prompt "$prompt" --max-tokens 120 --temperature 0.8 --top-p 0.95 --seed 7 |
+"$isobit" generate --quiet --model "$run/m2-window16" --prompt "$prompt" --max-tokens 120 --temperature 0.8 --top-p 0.95 --seed 7 |
     tee "$run/paragraph.txt"
 echo
 
 # ---- picture ----
-cut -f 1,3,4,5 "$run/table.tsv" >"$run/points.tsv"
+cut -f 1,3,4,5,6 "$run/table.tsv" >"$run/points.tsv"
 gnuplot <<PLOT
 set terminal pngcairo size 900,600 font "sans,12"
 set output "$run/bits-per-byte.png"
 set datafile separator "\t"
 set title "Held-out bits/byte against inference cost ($m2_size models, $m2_minutes minutes of training each)"
-set xlabel "FLOPs/byte, millions (2 N per token, without embeddings)"
+set xlabel "FLOPs/byte, millions"
 set ylabel "bits/byte"
 set grid
 set logscale x 2
 set offsets graph 0.25, graph 0.25, graph 0.2, graph 0.2
 set key top right
-plot "$run/points.tsv" using 3:2 with points pt 7 ps 2 title "M2 alone", \
-     "" using 4:2 with points pt 6 ps 2 title "with M1", \
+plot "$run/points.tsv" using 3:2 with points pt 7 ps 2 title "2 N per token, without embeddings", \
+     "" using 4:2 with points pt 6 ps 2 title "and M1", \
+     "" using 5:2 with points pt 4 ps 2 title "every product, M1 included", \
      "" using 3:2:1 with labels offset 0,-1.2 notitle
 PLOT
 say "picture: ${run#"$PWD"/}/bits-per-byte.png; everything of this run: ${run#"$PWD"/}/ ($((SECONDS - started)) s)"
