@@ -34,12 +34,15 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {OP_NN, 512, 512, 512},   {OP_NN, 1024, 1024, 1024},   {OP_NN, 2048, 2048, 2048},
-    {OP_NT, 4096, 1024, 256}, {OP_NT, 2048, 2048, 512},    {OP_NN, 2048, 512, 2048}, /* training, forward */
-    {OP_TN, 512, 2048, 4096}, {OP_NT, 1024, 8192, 256},                              /* dW; logits */
-    {OP_PACKED, 1, 2048, 512}, {OP_PACKED, 8, 2048, 512},  {OP_PACKED, 64, 2048, 512},
-    {OP_PACKED, 1, 8192, 2048}, {OP_PACKED, 8, 8192, 2048}, {OP_PACKED, 1024, 2048, 512},
-    {OP_THREAD, 64, 64, 64},  {OP_THREAD, 512, 512, 64},   {OP_THREAD, 512, 64, 512},
+    {OP_NN, 512, 512, 512},     {OP_NN, 1024, 1024, 1024},
+    {OP_NN, 2048, 2048, 2048},  {OP_NT, 4096, 1024, 256},
+    {OP_NT, 2048, 2048, 512},   {OP_NN, 2048, 512, 2048}, /* training, forward */
+    {OP_TN, 512, 2048, 4096},   {OP_NT, 1024, 8192, 256}, /* dW; logits */
+    {OP_PACKED, 1, 2048, 512},  {OP_PACKED, 8, 2048, 512},
+    {OP_PACKED, 64, 2048, 512}, {OP_PACKED, 1, 8192, 2048},
+    {OP_PACKED, 8, 8192, 2048}, {OP_PACKED, 1024, 2048, 512},
+    {OP_THREAD, 64, 64, 64},    {OP_THREAD, 512, 512, 64},
+    {OP_THREAD, 512, 64, 512},
 };
 
 typedef struct bench {
@@ -55,7 +58,8 @@ typedef struct bench {
 static void product(void *arg) {
     bench *x = arg;
     const shape s = x->s;
-    const isb__view a = s.op == OP_TN ? isb__view_transposed(x->a, s.m) : isb__view_row_major(x->a, s.k);
+    const isb__view a =
+        s.op == OP_TN ? isb__view_transposed(x->a, s.m) : isb__view_row_major(x->a, s.k);
     const isb__view b = s.op == OP_NT || s.op == OP_THREAD ? isb__view_transposed(x->b, s.k)
                                                            : isb__view_row_major(x->b, s.n);
     if (s.op == OP_PACKED) {
@@ -81,24 +85,27 @@ static void product_dnnl(void *arg) {
     const shape s = x->s;
     const char ta = s.op == OP_TN ? 'T' : 'N', tb = s.op == OP_NT || s.op == OP_THREAD ? 'T' : 'N';
     dnnl_sgemm(ta, tb, (dnnl_dim_t)s.m, (dnnl_dim_t)s.n, (dnnl_dim_t)s.k, 1.0f, x->a,
-               (dnnl_dim_t)(ta == 'T' ? s.m : s.k), x->b, (dnnl_dim_t)(tb == 'T' ? s.k : s.n), 0.0f, x->c,
-               (dnnl_dim_t)s.n);
+               (dnnl_dim_t)(ta == 'T' ? s.m : s.k), x->b, (dnnl_dim_t)(tb == 'T' ? s.k : s.n), 0.0f,
+               x->c, (dnnl_dim_t)s.n);
 }
 #endif
 
 static void print_case(const bench *x, const char *name, bench_time t, double peak, double ref) {
-    const double flop = 2.0 * (double)x->s.m * (double)x->s.n * (double)x->s.k, rate = flop / t.median_s;
+    const double flop = 2.0 * (double)x->s.m * (double)x->s.n * (double)x->s.k,
+                 rate = flop / t.median_s;
     const int threads = x->s.op == OP_THREAD ? 1 : isb__thread_count(x->ctx);
     const double share = peak > 0 ? 100 * rate / (peak * threads / isb__thread_count(x->ctx)) : 0;
     if (x->json) {
-        printf("{\"kernel\":\"%s\",\"threads\":%d,\"op\":\"%s\",\"m\":%zu,\"n\":%zu,\"k\":%zu,\"median_us\":%.2f,"
-               "\"best_us\":%.2f,\"spread\":%.3f,\"gflop_per_s\":%.1f,\"percent_of_peak\":%.1f,\"ratio_to_ref\":%.1f}\n",
-               name, threads, operation_names[x->s.op], x->s.m, x->s.n, x->s.k, 1e6 * t.median_s, 1e6 * t.best_s,
-               t.spread, 1e-9 * rate, share, rate / ref);
+        printf("{\"kernel\":\"%s\",\"threads\":%d,\"op\":\"%s\",\"m\":%zu,\"n\":%zu,\"k\":%zu,"
+               "\"median_us\":%.2f,"
+               "\"best_us\":%.2f,\"spread\":%.3f,\"gflop_per_s\":%.1f,\"percent_of_peak\":%.1f,"
+               "\"ratio_to_ref\":%.1f}\n",
+               name, threads, operation_names[x->s.op], x->s.m, x->s.n, x->s.k, 1e6 * t.median_s,
+               1e6 * t.best_s, t.spread, 1e-9 * rate, share, rate / ref);
     } else {
-        printf("%-20s %7d %2s %5zu %5zu %5zu %10.1f %10.1f %5.0f%% %8.1f %5.1f%% %7.0f\n", name, threads,
-               operation_names[x->s.op], x->s.m, x->s.n, x->s.k, 1e6 * t.median_s, 1e6 * t.best_s, 100 * t.spread,
-               1e-9 * rate, share, rate / ref);
+        printf("%-20s %7d %2s %5zu %5zu %5zu %10.1f %10.1f %5.0f%% %8.1f %5.1f%% %7.0f\n", name,
+               threads, operation_names[x->s.op], x->s.m, x->s.n, x->s.k, 1e6 * t.median_s,
+               1e6 * t.best_s, 100 * t.spread, 1e-9 * rate, share, rate / ref);
     }
     fflush(stdout);
 }
@@ -132,7 +139,8 @@ static void release(bench *x) {
     x->a = x->b = x->c = NULL;
 }
 
-static isb_status run_case(bench *x, const isb__gemm_kernel *kernel, shape s, double peak, double ref) {
+static isb_status run_case(bench *x, const isb__gemm_kernel *kernel, shape s, double peak,
+                           double ref) {
     x->kernel = kernel;
     x->s = s;
     if (s.op == OP_PACKED) {
@@ -145,7 +153,8 @@ static isb_status run_case(bench *x, const isb__gemm_kernel *kernel, shape s, do
     return ISB_OK;
 }
 
-static isb_status run_shape(bench *x, shape s, const char *only, const double peaks[N_PEAKS], double ref) {
+static isb_status run_shape(bench *x, shape s, const char *only, const double peaks[N_PEAKS],
+                            double ref) {
     isb__cpu_tier needed;
     const isb__gemm_kernel *kernel;
     ISB_TRY(prepare(x, s.m, s.n, s.k));
@@ -156,7 +165,8 @@ static isb_status run_shape(bench *x, shape s, const char *only, const double pe
 #ifdef ISB_HAVE_DNNL
     set_openmp_threads(s.op == OP_THREAD ? 1 : isb__thread_count(x->ctx));
     x->s = s;
-    print_case(x, "oneDNN sgemm", bench_run(product_dnnl, x, 0.3), peaks[x->ctx->cpu >= ISB__CPU_AVX512], ref);
+    print_case(x, "oneDNN sgemm", bench_run(product_dnnl, x, 0.3),
+               peaks[x->ctx->cpu >= ISB__CPU_AVX512], ref);
 #endif
     release(x);
     return ISB_OK;
@@ -170,13 +180,15 @@ static isb_status run(bench *x, const shape *one, const char *only) {
     release(x);
     if (!x->json) {
         printf("%s, %s, commit %s\n", isb__cpu_model_name(), __VERSION__, BENCH_COMMIT);
-        printf("peak GFLOP/s: avx2 %.0f, avx512 %.0f, avx512x bf16 %.0f, amx bf16 %.0f; portable kernel %.2f\n",
+        printf("peak GFLOP/s: avx2 %.0f, avx512 %.0f, avx512x bf16 %.0f, amx bf16 %.0f; portable "
+               "kernel %.2f\n",
                1e-9 * peaks[0], 1e-9 * peaks[1], 1e-9 * peaks[2], 1e-9 * peaks[3], 1e-9 * ref);
-        printf("%-20s %7s %2s %5s %5s %5s %10s %10s %6s %8s %6s %7s\n", "kernel", "threads", "op", "M", "N", "K",
-               "median us", "best us", "spread", "GFLOP/s", "peak", "x ref");
+        printf("%-20s %7s %2s %5s %5s %5s %10s %10s %6s %8s %6s %7s\n", "kernel", "threads", "op",
+               "M", "N", "K", "median us", "best us", "spread", "GFLOP/s", "peak", "x ref");
     }
     if (one->m) return run_shape(x, *one, only, peaks, ref);
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) ISB_TRY(run_shape(x, shapes[i], only, peaks, ref));
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i)
+        ISB_TRY(run_shape(x, shapes[i], only, peaks, ref));
     return ISB_OK;
 }
 
@@ -195,16 +207,19 @@ int main(int argc, char **argv) {
             options.n_threads = atoi(value), ++i;
         } else if (strcmp(argv[i], "--kernel") == 0) {
             only = value, ++i;
-        } else if (strcmp(argv[i], "--shape") == 0 && sscanf(value, "%zu,%zu,%zu", &one.m, &one.n, &one.k) == 3) {
+        } else if (strcmp(argv[i], "--shape") == 0 &&
+                   sscanf(value, "%zu,%zu,%zu", &one.m, &one.n, &one.k) == 3) {
             ++i;
         } else {
-            fprintf(stderr, "usage: bench_gemm [--threads N] [--json] [--kernel NAME] [--shape M,N,K]\n");
+            fprintf(stderr,
+                    "usage: bench_gemm [--threads N] [--json] [--kernel NAME] [--shape M,N,K]\n");
             return 2;
         }
     }
     if (isb_context_create(&options, &x.ctx) != ISB_OK) return 1;
     const isb_status status = run(&x, &one, only);
-    if (status != ISB_OK) fprintf(stderr, "%s: %s\n", isb_status_sentence(status), isb_context_error(x.ctx));
+    if (status != ISB_OK)
+        fprintf(stderr, "%s: %s\n", isb_status_sentence(status), isb_context_error(x.ctx));
     release(&x);
     isb_context_free(x.ctx);
     return status != ISB_OK;

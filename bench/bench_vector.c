@@ -44,7 +44,8 @@ static void run_softmax_xent(void *arg) {
 }
 static void run_adamw(void *arg) {
     const bench *b = arg;
-    b->ops->adamw(b->n, b->x[0], b->x[1], b->x[2], b->x[3], 1.0f, 1e-9f, 0.9f, 0.95f, 1.0f, 1.0f, 1e-8f, 0.1f);
+    b->ops->adamw(b->n, b->x[0], b->x[1], b->x[2], b->x[3], 1.0f, 1e-9f, 0.9f, 0.95f, 1.0f, 1.0f,
+                  1e-8f, 0.1f);
 }
 static void run_sumsq(void *arg) {
     bench *b = arg;
@@ -56,9 +57,12 @@ static const struct {
     const char *name;
     void (*run)(void *);
     int floats_moved;
-} cases[] = {{"dot", run_dot, 2},           {"exp", run_exp, 2},
-             {"silu_mul", run_silu_mul, 3}, {"silu_mul_backward", run_silu_mul_backward, 5},
-             {"softmax_xent", run_softmax_xent, 4}, {"adamw", run_adamw, 7},
+} cases[] = {{"dot", run_dot, 2},
+             {"exp", run_exp, 2},
+             {"silu_mul", run_silu_mul, 3},
+             {"silu_mul_backward", run_silu_mul_backward, 5},
+             {"softmax_xent", run_softmax_xent, 4},
+             {"adamw", run_adamw, 7},
              {"sumsq", run_sumsq, 1}};
 
 static void fill(bench *b) {
@@ -75,8 +79,10 @@ static void run_case(bench *b, size_t which, int json) {
         b->ops = isb__ops_for((isb__cpu_tier)tier);
         const bench_time t = bench_run(cases[which].run, b, 0.1);
         if (tier == 0) ref_s = t.median_s;
-        const double ns = 1e9 * t.median_s / (double)b->n, gb_per_s = 4.0 * cases[which].floats_moved / ns;
-        printf(json ? "{\"kernel\":\"%s\",\"tier\":\"%s\",\"n\":%zu,\"ns_per_element\":%.4f,\"gb_per_s\":%.2f,"
+        const double ns = 1e9 * t.median_s / (double)b->n,
+                     gb_per_s = 4.0 * cases[which].floats_moved / ns;
+        printf(json ? "{\"kernel\":\"%s\",\"tier\":\"%s\",\"n\":%zu,\"ns_per_element\":%.4f,\"gb_"
+                      "per_s\":%.2f,"
                       "\"ratio_to_ref\":%.2f}\n"
                     : "%-20s %-8s %8zu %8.4f ns %8.2f GB/s  x%.1f\n",
                cases[which].name, b->ops->tier, b->n, ns, gb_per_s, ref_s / t.median_s);

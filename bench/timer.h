@@ -28,7 +28,8 @@ static inline bench_time bench_run(void (*fn)(void *), void *arg, double budget_
     double runs[BENCH_MAX_RUNS], begin = bench_now_s();
     int n = 0;
     fn(arg);
-    for (double now = bench_now_s(); n < BENCH_MAX_RUNS && (n < BENCH_MIN_RUNS || now - begin < budget_s); ++n) {
+    for (double now = bench_now_s();
+         n < BENCH_MAX_RUNS && (n < BENCH_MIN_RUNS || now - begin < budget_s); ++n) {
         const double before = now;
         fn(arg);
         now = bench_now_s();

@@ -25,21 +25,21 @@ extern "C" {
 typedef struct isb_evaluate_options {
     size_t struct_size;
     const char *model_dir;
-    const char *m1_dir;                /* NULL: the one in model_dir */
+    const char *m1_dir; /* NULL: the one in model_dir */
     isb_corpus_options corpus;
-    const char *dataset_prefix;        /* instead of text: a dataset of the same tokenizer */
-    size_t context_length;             /* 0: the model's */
-    size_t stride;                     /* overlap in tokens; 0: none */
-    const char *tensorboard_dir;       /* write the results there too; NULL: no */
+    const char *dataset_prefix;  /* instead of text: a dataset of the same tokenizer */
+    size_t context_length;       /* 0: the model's */
+    size_t stride;               /* overlap in tokens; 0: none */
+    const char *tensorboard_dir; /* write the results there too; NULL: no */
 } isb_evaluate_options;
 ISB_API void isb_evaluate_options_init(isb_evaluate_options *options);
 
 typedef struct isb_evaluate_result {
-    uint64_t n_documents, n_bytes, n_tokens;   /* tokens: codes, without boundaries */
+    uint64_t n_documents, n_bytes, n_tokens; /* tokens: codes, without boundaries */
     double bits_per_byte, bits_per_token, bytes_per_token;
-    double flops_per_byte, flops_per_byte_m1;  /* the paper's formula: without and with M1's cost */
-    double flops_per_byte_all;                 /* every product counted, M1 included */
-    double uniform_bits_per_byte;              /* of a model that knows nothing */
+    double flops_per_byte, flops_per_byte_m1; /* the paper's formula: without and with M1's cost */
+    double flops_per_byte_all;                /* every product counted, M1 included */
+    double uniform_bits_per_byte;             /* of a model that knows nothing */
     double tokens_per_s, seconds;
 } isb_evaluate_result;
 

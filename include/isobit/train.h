@@ -23,11 +23,11 @@ extern "C" {
 
 typedef enum isb_optimizer { ISB_OPTIMIZER_ADAMW = 0, ISB_OPTIMIZER_ADAFACTOR = 1 } isb_optimizer;
 typedef enum isb_schedule {
-    ISB_SCHEDULE_COSINE = 0,   /* linear warm-up, cosine to lr_final_ratio */
-    ISB_SCHEDULE_LINEAR = 1,   /* linear warm-up, linear to lr_final_ratio */
-    ISB_SCHEDULE_WSD = 2,      /* warm-up, stable, then linear decay over the last 20% */
-    ISB_SCHEDULE_RSQRT = 3,    /* lr / sqrt(max(step, warm-up)): the paper's, with Adafactor */
-    ISB_SCHEDULE_CONSTANT = 4  /* warm-up, then constant */
+    ISB_SCHEDULE_COSINE = 0,  /* linear warm-up, cosine to lr_final_ratio */
+    ISB_SCHEDULE_LINEAR = 1,  /* linear warm-up, linear to lr_final_ratio */
+    ISB_SCHEDULE_WSD = 2,     /* warm-up, stable, then linear decay over the last 20% */
+    ISB_SCHEDULE_RSQRT = 3,   /* lr / sqrt(max(step, warm-up)): the paper's, with Adafactor */
+    ISB_SCHEDULE_CONSTANT = 4 /* warm-up, then constant */
 } isb_schedule;
 
 typedef struct isb_train_options {
@@ -41,12 +41,12 @@ typedef struct isb_train_options {
     const char *m1_dir;          /* M1 of the dataset's tokenizer: checked, copied into OUT/m1 */
 
     const char *out_dir;
-    isb_model_config model;      /* vocab_size 0: from the dataset; context_length 0: 512 */
-    const char *init_from;       /* start from this model folder's weights; NULL: random */
+    isb_model_config model; /* vocab_size 0: from the dataset; context_length 0: 512 */
+    const char *init_from;  /* start from this model folder's weights; NULL: random */
     /* Go on from the newest whole checkpoint in out_dir; an error if there is none.  What is 0 or
      * NULL is as it was; what is set must be as it was, but for budgets, intervals and keep. */
     int resume;
-    int overwrite;               /* out_dir may hold an older run, which is replaced */
+    int overwrite; /* out_dir may hold an older run, which is replaced */
 
     /* Budget: the first that is reached ends the run; all 0: 1000 steps.  The schedule's length is
      * the budget: with max_minutes alone it is a fraction of time.  Minutes are those of training
@@ -54,35 +54,35 @@ typedef struct isb_train_options {
     uint64_t max_steps, max_tokens;
     double max_minutes, max_flops;
 
-    size_t batch_rows;           /* B rows of T tokens a micro-batch; 0: 8 */
-    size_t accumulate;           /* micro-batches a step; 0: 1 */
+    size_t batch_rows; /* B rows of T tokens a micro-batch; 0: 8 */
+    size_t accumulate; /* micro-batches a step; 0: 1 */
     isb_optimizer optimizer;
     isb_schedule schedule;
-    double lr;                   /* at its highest; 0: by size and optimiser */
-    double lr_final_ratio;       /* 0: 0.1; negative: 0 */
+    double lr;             /* at its highest; 0: by size and optimiser */
+    double lr_final_ratio; /* 0: 0.1; negative: 0 */
     /* 0: 100, or 2% of the run if that is more, at most a tenth of it; 5% of the time if only time
      * is limited; 10,000 for Adafactor with rsqrt, as published. */
     uint64_t warmup_steps;
     /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4; negative: off. */
     double weight_decay, beta1, beta2, eps, grad_clip, z_loss;
     uint64_t seed;
-    double cut_share;            /* for an M1: share of rows cut into short pieces; 0: none */
+    double cut_share; /* for an M1: share of rows cut into short pieces; 0: none */
 
-    uint64_t save_every;         /* steps; 0: only at the end and when interrupted */
-    uint64_t eval_every;         /* 0: at the end, and at up to 10 points */
-    uint64_t log_every;          /* 0: 10 */
-    size_t eval_batches;         /* 0: 20 */
-    size_t keep;                 /* checkpoints kept; 0: 2 */
+    uint64_t save_every; /* steps; 0: only at the end and when interrupted */
+    uint64_t eval_every; /* 0: at the end, and at up to 10 points */
+    uint64_t log_every;  /* 0: 10 */
+    size_t eval_batches; /* 0: 20 */
+    size_t keep;         /* checkpoints kept; 0: 2 */
 } isb_train_options;
 ISB_API void isb_train_options_init(isb_train_options *options);
 
 typedef struct isb_train_result {
     uint64_t steps, tokens;
-    double seconds;              /* training proper: without preparation, evaluation, saving */
+    double seconds; /* training proper: without preparation, evaluation, saving */
     double tokens_per_s, train_flops, flops_per_s;
-    double train_loss_nats;      /* mean of the last 10% of steps, per target */
+    double train_loss_nats;                      /* mean of the last 10% of steps, per target */
     double valid_loss_nats, valid_bits_per_byte; /* NaN without validation data */
-    uint64_t memory_nbytes;      /* parameters, gradients, optimiser, activations */
+    uint64_t memory_nbytes;                      /* parameters, gradients, optimiser, activations */
     isb_model_info model;
 } isb_train_result;
 

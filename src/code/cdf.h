@@ -30,10 +30,10 @@ typedef struct isb__cdf_request {
 
 typedef struct isb__cdf_source {
     void *self;
-    int n_symbols;         /* 256: bytes only; 257: bytes and END */
-    int precision_nbits;   /* P */
+    int n_symbols;       /* 256: bytes only; 257: bytes and END */
+    int precision_nbits; /* P */
     size_t max_streams;
-    isb__id128 identity;   /* changes whenever any CDF could: exact weights and every parameter */
+    isb__id128 identity; /* changes whenever any CDF could: exact weights and every parameter */
     /* Streams in one call are distinct.  Errors: NO_MEMORY, CANCELLED; contexts are then undefined: restart them. */
     isb_status (*evaluate)(void *self, size_t n, const isb__cdf_request *requests);
     /* Forgets the last n bytes of a stream (n <= what it was given since its restart, and within a bounded history of
@@ -52,6 +52,7 @@ void isb__cdf_from_weights(const uint64_t *weights, int n, int precision_nbits, 
 void isb__cdf_requantise(const uint32_t *cdf, int n, int precision_nbits, uint32_t *out);
 
 /* A source without context: one CDF for all positions (static-ac; and tests).  counts: [257]; takes nothing. */
-isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts, isb__cdf_source *source);
+isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts,
+                                  isb__cdf_source *source);
 
 #endif

@@ -18,8 +18,16 @@
 
 #include "code/cdf.h"
 
-typedef enum isb__code_kind { ISB__CODE_BYTES = 0, ISB__CODE_AC = 1, ISB__CODE_EQUAL_INFO = 2 } isb__code_kind;
-typedef enum isb__window_variant { ISB__EXACT = 0, ISB__GREEDY = 1, ISB__DELAY = 2 } isb__window_variant;
+typedef enum isb__code_kind {
+    ISB__CODE_BYTES = 0,
+    ISB__CODE_AC = 1,
+    ISB__CODE_EQUAL_INFO = 2
+} isb__code_kind;
+typedef enum isb__window_variant {
+    ISB__EXACT = 0,
+    ISB__GREEDY = 1,
+    ISB__DELAY = 2
+} isb__window_variant;
 
 typedef struct isb__code_params {
     isb__code_kind kind;
@@ -37,28 +45,45 @@ isb_status isb__code_params_check(isb_context *ctx, const isb__code_params *para
 typedef struct isb__codec isb__codec;
 
 /* source: takes (its free() is called with the codec); may be NULL for ISB__CODE_BYTES only. */
-isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params, const isb__cdf_source *source,
-                             isb__codec **codec);
+isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params,
+                             const isb__cdf_source *source, isb__codec **codec);
 void isb__codec_free(isb__codec *codec);
-int64_t isb__codec_n_codes(const isb__codec *codec);     /* 256, 2 or 65536 */
+int64_t isb__codec_n_codes(const isb__codec *codec); /* 256, 2 or 65536 */
 const isb__code_params *isb__codec_params(const isb__codec *codec);
 
-typedef struct isb__bytes_view { const uint8_t *data; size_t nbytes; } isb__bytes_view;
-typedef struct isb__ids_view { const uint16_t *ids; size_t count; } isb__ids_view;
+typedef struct isb__bytes_view {
+    const uint8_t *data;
+    size_t nbytes;
+} isb__bytes_view;
+typedef struct isb__ids_view {
+    const uint16_t *ids;
+    size_t count;
+} isb__ids_view;
 
 /* Output of one document; memory is the codec's and lasts until its next call. */
-typedef struct isb__encoded { const uint16_t *ids; size_t count; size_t n_windows; } isb__encoded;
-typedef struct isb__decoded { const uint8_t *bytes; size_t nbytes; size_t n_windows; isb_status status; } isb__decoded;
+typedef struct isb__encoded {
+    const uint16_t *ids;
+    size_t count;
+    size_t n_windows;
+} isb__encoded;
+typedef struct isb__decoded {
+    const uint8_t *bytes;
+    size_t nbytes;
+    size_t n_windows;
+    isb_status status;
+} isb__decoded;
 
 /* Many documents at once: that is where the speed is, since M1 evaluates their streams together.  out: [n].
  * progress in bytes may be NULL: called as progress(user, bytes_done). */
-isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view *documents, isb__encoded *out,
-                             void (*progress)(void *user, double done), void *user);
+isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view *documents,
+                             isb__encoded *out, void (*progress)(void *user, double done),
+                             void *user);
 /* A document whose ids no text has (an ac stream without its END, an id out of range, a padding that is not zero) gets
  * status CORRUPT or UNDECODABLE of its own and the bytes that could be decoded; the call itself then succeeds.
  * limit_nbytes: a document that is longer ends there, with CORRUPT (0: 1 GiB). */
-isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents, size_t limit_nbytes,
-                             isb__decoded *out, void (*progress)(void *user, double done), void *user);
+isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents,
+                             size_t limit_nbytes, isb__decoded *out,
+                             void (*progress)(void *user, double done), void *user);
 
 /* Streaming decode of one document's ids as a generator makes them: yields the bytes of each window when it is whole.
  * bytes and equal-info only (UNSUPPORTED for ac).  The returned memory lasts until the stream's next call.  push:
@@ -66,15 +91,17 @@ isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *d
  * is skipped.  Other streams and other calls of the codec may come between two pushes. */
 typedef struct isb__decode_stream isb__decode_stream;
 isb_status isb__decode_stream_create(isb__codec *codec, isb__decode_stream **stream);
-isb_status isb__decode_stream_push(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes, size_t *nbytes);
+isb_status isb__decode_stream_push(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes,
+                                   size_t *nbytes);
 void isb__decode_stream_free(isb__decode_stream *stream);
 
 /* Statistics since the codec was made. */
 typedef struct isb__codec_stats {
-    uint64_t bytes, tokens, windows;          /* of the documents encoded */
-    uint64_t windows_checked, windows_failed; /* while isb__codec_check_windows() is on */
+    uint64_t bytes, tokens, windows;              /* of the documents encoded */
+    uint64_t windows_checked, windows_failed;     /* while isb__codec_check_windows() is on */
     uint64_t documents_checked, documents_failed; /* documents with a window that fails */
-    uint64_t m1_bytes;  /* bytes M1 was evaluated on (encode and decode); windows may need more or, cached, fewer */
+    /* bytes M1 was evaluated on, encoding and decoding: more than the text's or, cached, fewer */
+    uint64_t m1_bytes;
     uint64_t cached_nodes, cache_nbytes;
 } isb__codec_stats;
 void isb__codec_stats_get(const isb__codec *codec, isb__codec_stats *stats);

@@ -10,10 +10,10 @@ typedef struct isb__range_encoder {
     uint64_t low;
     uint32_t range;
     uint8_t cache;
-    uint64_t pending;    /* bytes that wait for a carry, the cached one included */
-    uint8_t *out;        /* borrows */
+    uint64_t pending; /* bytes that wait for a carry, the cached one included */
+    uint8_t *out;     /* borrows */
     size_t capacity, nbytes;
-    bool overflow;       /* out was too small; nbytes still counts */
+    bool overflow; /* out was too small; nbytes still counts */
 } isb__range_encoder;
 
 void isb__range_encoder_init(isb__range_encoder *encoder, uint8_t *out, size_t capacity);
@@ -27,14 +27,15 @@ uint64_t isb__range_encoder_tell(const isb__range_encoder *encoder);
 
 typedef struct isb__range_decoder {
     uint32_t range, code;
-    const uint8_t *in;   /* borrows */
+    const uint8_t *in; /* borrows */
     size_t nbytes, position;
-    uint64_t consumed;   /* bytes shifted in, past the end as well */
+    uint64_t consumed; /* bytes shifted in, past the end as well */
 } isb__range_decoder;
 
 void isb__range_decoder_init(isb__range_decoder *decoder, const uint8_t *in, size_t nbytes);
 /* The symbol whose [cdf[x], cdf[x+1]) holds the code; consumes it. */
-int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols, int precision_nbits);
+int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols,
+                      int precision_nbits);
 uint64_t isb__range_decoder_tell(const isb__range_decoder *decoder);
 
 /* Worst case of n symbols of at least one count each at the precision, plus the end. */

@@ -13,19 +13,19 @@ static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 static void overlay(isb__ops *ops, isb__cpu_tier tier) {
 #if ISB__X86
     switch (tier) {
-        case ISB__CPU_AVX2:
-            isb__ops_overlay_vector_avx2(ops);
-            ops->gemm_exact = ops->gemm_close = &isb__gemm_f32_avx2;
-            break;
-        case ISB__CPU_AVX512:
-            isb__ops_overlay_vector_avx512(ops);
-            ops->gemm_exact = ops->gemm_close = &isb__gemm_f32_avx512;
-            break;
-        case ISB__CPU_AVX512X:
-            if (isb__cpu_bf16_dot_is_fast()) ops->gemm_close = &isb__gemm_bf16_avx512x;
-            break;
-        case ISB__CPU_AMX: ops->gemm_close = &isb__gemm_bf16_amx; break;
-        case ISB__CPU_REF: break;
+    case ISB__CPU_AVX2:
+        isb__ops_overlay_vector_avx2(ops);
+        ops->gemm_exact = ops->gemm_close = &isb__gemm_f32_avx2;
+        break;
+    case ISB__CPU_AVX512:
+        isb__ops_overlay_vector_avx512(ops);
+        ops->gemm_exact = ops->gemm_close = &isb__gemm_f32_avx512;
+        break;
+    case ISB__CPU_AVX512X:
+        if (isb__cpu_bf16_dot_is_fast()) ops->gemm_close = &isb__gemm_bf16_avx512x;
+        break;
+    case ISB__CPU_AMX: ops->gemm_close = &isb__gemm_bf16_amx; break;
+    case ISB__CPU_REF: break;
     }
 #endif
     ops->tier = isb__cpu_tier_name(tier);

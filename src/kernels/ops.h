@@ -22,22 +22,26 @@
  *   B panel: kb rows, up to nr columns  -> pack_b writes  b_panel_nbytes(kb)
  * Short panels are padded with zeros; kb is padded to a multiple of kr. */
 typedef struct isb__gemm_kernel {
-    const char *name;        /* "f32_avx512_14x32" */
-    size_t mr, nr, kr;       /* micro-tile, granularity of k */
-    size_t mc, nc, kc;       /* cache blocks: multiples of mr, nr, kr */
-    size_t element_nbytes;   /* of a packed element: 4 (float32) or 2 (bf16) */
-    void (*pack_a)(size_t m, size_t k, const float *a, ptrdiff_t row_stride, ptrdiff_t col_stride, void *panel);
-    void (*pack_b)(size_t k, size_t n, const float *b, ptrdiff_t row_stride, ptrdiff_t col_stride, void *panel);
+    const char *name;      /* "f32_avx512_14x32" */
+    size_t mr, nr, kr;     /* micro-tile, granularity of k */
+    size_t mc, nc, kc;     /* cache blocks: multiples of mr, nr, kr */
+    size_t element_nbytes; /* of a packed element: 4 (float32) or 2 (bf16) */
+    void (*pack_a)(size_t m, size_t k, const float *a, ptrdiff_t row_stride, ptrdiff_t col_stride,
+                   void *panel);
+    void (*pack_b)(size_t k, size_t n, const float *b, ptrdiff_t row_stride, ptrdiff_t col_stride,
+                   void *panel);
     /* c[m, n] (+)= A panel * B panel, m <= mr, n <= nr, kb a multiple of kr.  accumulate: start from c, else from 0.
      * Class exact kernels: c = fma(a_k, b_k, c) for k = 0, 1, ..., one chain per element. */
-    void (*micro)(size_t m, size_t n, size_t kb, const void *a_panel, const void *b_panel, float *c, size_t ldc,
-                  int accumulate);
+    void (*micro)(size_t m, size_t n, size_t kb, const void *a_panel, const void *b_panel, float *c,
+                  size_t ldc, int accumulate);
     /* Set-up and tear-down of per-thread state around a run of micro calls (AMX tile configuration); may be NULL. */
     void (*begin)(void);
     void (*end)(void);
 } isb__gemm_kernel;
 
-static inline size_t isb__round_up(size_t x, size_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+static inline size_t isb__round_up(size_t x, size_t multiple) {
+    return (x + multiple - 1) / multiple * multiple;
+}
 static inline size_t isb__a_panel_nbytes(const isb__gemm_kernel *kernel, size_t kb) {
     return kernel->mr * isb__round_up(kb, kernel->kr) * kernel->element_nbytes;
 }
@@ -48,7 +52,8 @@ static inline size_t isb__b_panel_nbytes(const isb__gemm_kernel *kernel, size_t 
 typedef struct isb__ops {
     const char *tier;
     const isb__gemm_kernel *gemm_exact; /* float32, one fma chain per output in order of k */
-    const isb__gemm_kernel *gemm_close; /* the fastest for training: bf16 inputs with float32 sums, or float32 */
+    const isb__gemm_kernel
+        *gemm_close; /* the fastest for training: bf16 inputs with float32 sums, or float32 */
 
     /* ---- exact class ---- */
     /* sum a[i]*b[i]: 16 lanes, lane i%16 is one fma chain from 0 in order of i; then lanes are added as a tree:
@@ -73,15 +78,18 @@ typedef struct isb__ops {
 
     /* ---- close class ---- */
     /* Backward of the two above: da, db from dh (may alias dh for one of them: no). */
-    void (*silu_mul_backward)(size_t n, const float *a, const float *b, const float *dh, float *da, float *db);
-    void (*relu_mul_backward)(size_t n, const float *a, const float *b, const float *dh, float *da, float *db);
+    void (*silu_mul_backward)(size_t n, const float *a, const float *b, const float *dh, float *da,
+                              float *db);
+    void (*relu_mul_backward)(size_t n, const float *a, const float *b, const float *dh, float *da,
+                              float *db);
     /* AdamW on n parameters: m, v updated, p -= lr*(m_hat/(sqrt(v_hat)+eps) + wd*p); g is read scaled by gscale.
      * c1 = 1/(1-beta1^t), c2 = 1/(1-beta2^t). */
-    void (*adamw)(size_t n, float *p, const float *g, float *m, float *v, float gscale, float lr, float beta1,
-                  float beta2, float c1, float c2, float eps, float wd);
+    void (*adamw)(size_t n, float *p, const float *g, float *m, float *v, float gscale, float lr,
+                  float beta1, float beta2, float c1, float c2, float eps, float wd);
     /* Row of softmax cross-entropy: logits z[n] in place become dz = scale * (p - onehot(target) + 2*z_weight*lse*p);
      * returns -log p[target]; *lse_out = log sum exp.  target < 0: dz = 0, returns 0. */
-    float (*softmax_xent)(size_t n, float *z, int64_t target, float scale, float z_weight, float *lse_out);
+    float (*softmax_xent)(size_t n, float *z, int64_t target, float scale, float z_weight,
+                          float *lse_out);
     /* sum of squares in double, fixed order by blocks of 4096 (deterministic on one tier) */
     double (*sumsq)(size_t n, const float *x);
 } isb__ops;

@@ -21,10 +21,10 @@
 #include <string.h>
 
 enum {
-    SHARED_NBYTES = 8 << 20,  /* of each packed operand; both lie in L3 together */
-    SUPER_K = 2048,           /* longest k of a super block */
-    SERIAL_WORK = 1 << 20,    /* multiply-adds below which a parallel loop costs more than it gains */
-    TASKS_PER_THREAD = 4      /* at least, so that threads finish together */
+    SHARED_NBYTES = 8 << 20, /* of each packed operand; both lie in L3 together */
+    SUPER_K = 2048,          /* longest k of a super block */
+    SERIAL_WORK = 1 << 20, /* multiply-adds below which a parallel loop costs more than it gains */
+    TASKS_PER_THREAD = 4   /* at least, so that threads finish together */
 };
 
 struct isb__matmul_scratch {
@@ -32,7 +32,7 @@ struct isb__matmul_scratch {
     size_t shared_nbytes[2]; /* of packed A and of packed B */
     size_t thread_nbytes[2]; /* the same, one block each, per thread */
     char *shared[2];
-    char *threads;           /* n_threads times: A block, B block */
+    char *threads; /* n_threads times: A block, B block */
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -48,7 +48,8 @@ typedef struct packed {
     char *data;
 } packed;
 
-static packed packed_make(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k, void *data) {
+static packed packed_make(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k,
+                          void *data) {
     return (packed){kernel, width, isb__round_up(extent, width), k, data};
 }
 
@@ -66,7 +67,8 @@ static void pack_a_panel(const packed *x, isb__view a, size_t M, size_t at) {
     const isb__gemm_kernel *kernel = x->kernel;
     for (size_t k = 0; k < x->k; k += kernel->kc) {
         kernel->pack_a(min_size(x->width, M - at), min_size(kernel->kc, x->k - k),
-                       a.data + (ptrdiff_t)at * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs, packed_panel(x, at, k));
+                       a.data + (ptrdiff_t)at * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs,
+                       packed_panel(x, at, k));
     }
 }
 
@@ -74,21 +76,24 @@ static void pack_b_panel(const packed *x, isb__view b, size_t N, size_t at) {
     const isb__gemm_kernel *kernel = x->kernel;
     for (size_t k = 0; k < x->k; k += kernel->kc) {
         kernel->pack_b(min_size(kernel->kc, x->k - k), min_size(x->width, N - at),
-                       b.data + (ptrdiff_t)at * b.cs + (ptrdiff_t)k * b.rs, b.rs, b.cs, packed_panel(x, at, k));
+                       b.data + (ptrdiff_t)at * b.cs + (ptrdiff_t)k * b.rs, b.rs, b.cs,
+                       packed_panel(x, at, k));
     }
 }
 
 /* ---- one tile of C ---- */
 
 /* C[m, n] (+)= A block * B block for one block of k. */
-static void multiply_block(const isb__gemm_kernel *kernel, size_t m, size_t n, size_t kb, const char *a, const char *b,
-                           float *c, size_t ldc, int accumulate) {
-    const size_t a_panel_nbytes = isb__a_panel_nbytes(kernel, kb), b_panel_nbytes = isb__b_panel_nbytes(kernel, kb);
+static void multiply_block(const isb__gemm_kernel *kernel, size_t m, size_t n, size_t kb,
+                           const char *a, const char *b, float *c, size_t ldc, int accumulate) {
+    const size_t a_panel_nbytes = isb__a_panel_nbytes(kernel, kb),
+                 b_panel_nbytes = isb__b_panel_nbytes(kernel, kb);
     for (size_t j = 0; j < n; j += kernel->nr, b += b_panel_nbytes) {
         const size_t nb = min_size(kernel->nr, n - j);
         const char *a_panel = a;
         for (size_t i = 0; i < m; i += kernel->mr, a_panel += a_panel_nbytes) {
-            kernel->micro(min_size(kernel->mr, m - i), nb, kb, a_panel, b, c + i * ldc + j, ldc, accumulate);
+            kernel->micro(min_size(kernel->mr, m - i), nb, kb, a_panel, b, c + i * ldc + j, ldc,
+                          accumulate);
         }
     }
 }
@@ -123,11 +128,13 @@ static void pack_task(void *arg, size_t task, int thread) {
     (void)thread;
     if (task < p->n_a_tasks) {
         const size_t end = min_size((task + 1) * p->a_task, p->m);
-        for (size_t i = task * p->a_task; i < end; i += p->a.width) pack_a_panel(&p->a, p->a_view, p->m, i);
+        for (size_t i = task * p->a_task; i < end; i += p->a.width)
+            pack_a_panel(&p->a, p->a_view, p->m, i);
     } else {
         task -= p->n_a_tasks;
         const size_t end = min_size((task + 1) * p->b_task, p->n);
-        for (size_t j = task * p->b_task; j < end; j += p->b.width) pack_b_panel(&p->b, p->b_view, p->n, j);
+        for (size_t j = task * p->b_task; j < end; j += p->b.width)
+            pack_b_panel(&p->b, p->b_view, p->n, j);
     }
 }
 
@@ -141,7 +148,8 @@ static void tile_task(void *arg, size_t task, int thread) {
     kernel_begin(kernel);
     for (size_t k = 0; k < p->k; k += kernel->kc) {
         multiply_block(kernel, m, n, block_k(&p->a, k), packed_panel(&p->a, i, k),
-                       packed_panel(&p->b, p->b_begin + j, p->b_begin_k + k), c, p->ldc, p->accumulate || k > 0);
+                       packed_panel(&p->b, p->b_begin + j, p->b_begin_k + k), c, p->ldc,
+                       p->accumulate || k > 0);
     }
     kernel_end(kernel);
 }
@@ -155,7 +163,9 @@ static void run_tasks(isb_context *ctx, size_t n_tasks, isb__task_fn fn, product
 }
 
 /* Rows or columns of one packing task: whole panels, at least 8192 elements. */
-static size_t pack_task_extent(const packed *x) { return x->width * max_size(1, 8192 / (x->width * x->k)); }
+static size_t pack_task_extent(const packed *x) {
+    return x->width * max_size(1, 8192 / (x->width * x->k));
+}
 
 /* Tiles are as tall as mc and as wide as nc, less where threads would be left without work; even in height. */
 static void choose_tiles(product *p, size_t n_threads) {
@@ -196,30 +206,39 @@ static size_t super_k(const isb__gemm_kernel *kernel, size_t K) {
 }
 
 /* Rows or columns, in whole panels, of a super block of k that fit the bytes. */
-static size_t super_extent(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k, size_t nbytes) {
-    const size_t fit = nbytes / (isb__round_up(k, kernel->kr) * kernel->element_nbytes) / width * width;
+static size_t super_extent(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k,
+                           size_t nbytes) {
+    const size_t fit =
+        nbytes / (isb__round_up(k, kernel->kr) * kernel->element_nbytes) / width * width;
     assert(fit > 0);
     return min_size(fit, isb__round_up(extent, width));
 }
 
 /* All of C, by super blocks.  b_ready: B packed whole, or NULL. */
-static void multiply(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, size_t M, size_t N,
-                     size_t K, isb__view a, isb__view b, const packed *b_ready, float *c, size_t ldc, int accumulate) {
+static void multiply(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch,
+                     size_t M, size_t N, size_t K, isb__view a, isb__view b, const packed *b_ready,
+                     float *c, size_t ldc, int accumulate) {
     if (K == 0 && !accumulate) zero_c(M, N, c, ldc);
     if (M == 0 || N == 0 || K == 0) return;
     const size_t sk = super_k(kernel, K);
     const size_t sm = super_extent(kernel, kernel->mr, M, sk, scratch->shared_nbytes[0]);
-    const size_t sn = b_ready ? N : super_extent(kernel, kernel->nr, N, sk, scratch->shared_nbytes[1]);
+    const size_t sn =
+        b_ready ? N : super_extent(kernel, kernel->nr, N, sk, scratch->shared_nbytes[1]);
     for (size_t j = 0; j < N; j += sn) {
         for (size_t k = 0; k < K; k += sk) {
             for (size_t i = 0; i < M; i += sm) {
-                product p = {.m = min_size(sm, M - i), .n = min_size(sn, N - j), .k = min_size(sk, K - k)};
+                product p = {
+                    .m = min_size(sm, M - i), .n = min_size(sn, N - j), .k = min_size(sk, K - k)};
                 p.a = packed_make(kernel, kernel->mr, p.m, p.k, scratch->shared[0]);
-                p.b = b_ready ? *b_ready : packed_make(kernel, kernel->nr, p.n, p.k, scratch->shared[1]);
+                p.b = b_ready ? *b_ready
+                              : packed_make(kernel, kernel->nr, p.n, p.k, scratch->shared[1]);
                 p.b_begin = b_ready ? j : 0;
                 p.b_begin_k = b_ready ? k : 0;
-                p.a_view = (isb__view){a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
-                if (!b_ready) p.b_view = (isb__view){b.data + (ptrdiff_t)k * b.rs + (ptrdiff_t)j * b.cs, b.rs, b.cs};
+                p.a_view =
+                    (isb__view){a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
+                if (!b_ready)
+                    p.b_view =
+                        (isb__view){b.data + (ptrdiff_t)k * b.rs + (ptrdiff_t)j * b.cs, b.rs, b.cs};
                 p.c = c + i * ldc + j;
                 p.ldc = ldc;
                 p.accumulate = accumulate || k > 0;
@@ -229,8 +248,9 @@ static void multiply(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matm
     }
 }
 
-void isb__matmul(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, size_t M, size_t N,
-                 size_t K, isb__view a, isb__view b, float *c, size_t ldc, int accumulate) {
+void isb__matmul(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch,
+                 size_t M, size_t N, size_t K, isb__view a, isb__view b, float *c, size_t ldc,
+                 int accumulate) {
     multiply(ctx, kernel, scratch, M, N, K, a, b, NULL, c, ldc, accumulate);
 }
 
@@ -244,24 +264,28 @@ void isb__pack_b(isb_context *ctx, const isb__gemm_kernel *kernel, size_t K, siz
                  isb__packed_b *result) {
     *result = (isb__packed_b){kernel, K, N, result->data};
     if (K == 0 || N == 0) return;
-    product p = {.n = N, .k = K, .b_view = b, .b = packed_make(kernel, kernel->nr, N, K, result->data)};
+    product p = {
+        .n = N, .k = K, .b_view = b, .b = packed_make(kernel, kernel->nr, N, K, result->data)};
     p.b_task = pack_task_extent(&p.b);
     p.n_b_tasks = ceil_div(N, p.b_task);
     run_tasks(ctx, p.n_b_tasks, pack_task, &p, 8 * K * N);
 }
 
-void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M, isb__view a, const isb__packed_b *b,
-                        float *c, size_t ldc, int accumulate) {
+void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M, isb__view a,
+                        const isb__packed_b *b, float *c, size_t ldc, int accumulate) {
     const packed ready = packed_make(b->kernel, b->kernel->nr, b->N, b->K, b->data);
-    multiply(ctx, b->kernel, scratch, M, b->N, b->K, a, (isb__view){NULL, 0, 0}, &ready, c, ldc, accumulate);
+    multiply(ctx, b->kernel, scratch, M, b->N, b->K, a, (isb__view){NULL, 0, 0}, &ready, c, ldc,
+             accumulate);
 }
 
 /* ---- on one thread ---- */
 
-void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread, size_t M, size_t N,
-                           size_t K, isb__view a, isb__view b, float *c, size_t ldc, int accumulate) {
+void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread,
+                           size_t M, size_t N, size_t K, isb__view a, isb__view b, float *c,
+                           size_t ldc, int accumulate) {
     if (K == 0 && !accumulate) zero_c(M, N, c, ldc);
-    char *a_block = scratch->threads + (size_t)thread * (scratch->thread_nbytes[0] + scratch->thread_nbytes[1]);
+    char *a_block =
+        scratch->threads + (size_t)thread * (scratch->thread_nbytes[0] + scratch->thread_nbytes[1]);
     char *b_block = a_block + scratch->thread_nbytes[0];
     kernel_begin(kernel);
     for (size_t j = 0; j < N; j += kernel->nc) {
@@ -274,10 +298,11 @@ void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *
             for (size_t i = 0; i < M; i += kernel->mc) {
                 const size_t m = min_size(kernel->mc, M - i);
                 const packed pa = packed_make(kernel, kernel->mr, m, kb, a_block);
-                const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
+                const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs,
+                                      a.cs};
                 for (size_t at = 0; at < m; at += kernel->mr) pack_a_panel(&pa, ak, m, at);
-                multiply_block(kernel, m, n, block_k(&pa, 0), a_block, b_block, c + i * ldc + j, ldc,
-                               accumulate || k > 0);
+                multiply_block(kernel, m, n, block_k(&pa, 0), a_block, b_block, c + i * ldc + j,
+                               ldc, accumulate || k > 0);
             }
         }
     }
@@ -285,21 +310,23 @@ void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *
 }
 
 /* A block of A is packed once and meets all of B, which streams by. */
-void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a, const isb__packed_b *b,
-                                  float *c, size_t ldc, int accumulate) {
+void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a,
+                                  const isb__packed_b *b, float *c, size_t ldc, int accumulate) {
     const isb__gemm_kernel *kernel = b->kernel;
     const packed ready = packed_make(kernel, kernel->nr, b->N, b->K, b->data);
     if (b->K == 0 && !accumulate) zero_c(M, b->N, c, ldc);
-    char *a_block = scratch->threads + (size_t)thread * (scratch->thread_nbytes[0] + scratch->thread_nbytes[1]);
+    char *a_block =
+        scratch->threads + (size_t)thread * (scratch->thread_nbytes[0] + scratch->thread_nbytes[1]);
     kernel_begin(kernel);
     for (size_t i = 0; i < M; i += kernel->mc) {
         const size_t m = min_size(kernel->mc, M - i);
         for (size_t k = 0; k < b->K; k += kernel->kc) {
-            const packed pa = packed_make(kernel, kernel->mr, m, min_size(kernel->kc, b->K - k), a_block);
+            const packed pa =
+                packed_make(kernel, kernel->mr, m, min_size(kernel->kc, b->K - k), a_block);
             const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
             for (size_t at = 0; at < m; at += kernel->mr) pack_a_panel(&pa, ak, m, at);
-            multiply_block(kernel, m, b->N, block_k(&pa, 0), a_block, packed_panel(&ready, 0, k), c + i * ldc, ldc,
-                           accumulate || k > 0);
+            multiply_block(kernel, m, b->N, block_k(&pa, 0), a_block, packed_panel(&ready, 0, k),
+                           c + i * ldc, ldc, accumulate || k > 0);
         }
     }
     kernel_end(kernel);
@@ -308,18 +335,22 @@ void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size
 /* ---- scratch ---- */
 
 /* Bytes of `extent` rows or columns, padded; no more than `cap` as long as one panel fits. */
-static size_t operand_nbytes(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k, size_t cap) {
+static size_t operand_nbytes(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k,
+                             size_t cap) {
     const size_t row_nbytes = isb__round_up(max_size(k, 1), kernel->kr) * kernel->element_nbytes;
     const size_t nbytes = isb__round_up(max_size(extent, 1), width) * row_nbytes;
     return isb__round_up(min_size(nbytes, max_size(cap, width * row_nbytes)), ISB__ALIGNMENT);
 }
 
-static void scratch_need(isb__matmul_scratch *s, const isb__gemm_kernel *kernel, size_t M, size_t N, size_t K) {
+static void scratch_need(isb__matmul_scratch *s, const isb__gemm_kernel *kernel, size_t M, size_t N,
+                         size_t K) {
     const size_t sk = super_k(kernel, K);
-    const size_t need[4] = {
-        operand_nbytes(kernel, kernel->mr, M, sk, SHARED_NBYTES), operand_nbytes(kernel, kernel->nr, N, sk, SHARED_NBYTES),
-        operand_nbytes(kernel, kernel->mr, min_size(M, kernel->mc), min_size(K, kernel->kc), SIZE_MAX),
-        operand_nbytes(kernel, kernel->nr, min_size(N, kernel->nc), min_size(K, kernel->kc), SIZE_MAX)};
+    const size_t need[4] = {operand_nbytes(kernel, kernel->mr, M, sk, SHARED_NBYTES),
+                            operand_nbytes(kernel, kernel->nr, N, sk, SHARED_NBYTES),
+                            operand_nbytes(kernel, kernel->mr, min_size(M, kernel->mc),
+                                           min_size(K, kernel->kc), SIZE_MAX),
+                            operand_nbytes(kernel, kernel->nr, min_size(N, kernel->nc),
+                                           min_size(K, kernel->kc), SIZE_MAX)};
     for (int i = 0; i < 2; ++i) {
         s->shared_nbytes[i] = max_size(s->shared_nbytes[i], need[i]);
         s->thread_nbytes[i] = max_size(s->thread_nbytes[i], need[2 + i]);
@@ -340,8 +371,8 @@ isb_status isb__matmul_scratch_create(isb_context *ctx, size_t max_m, size_t max
     }
     ISB_TRY_GOTO(isb__alloc(ctx, s->shared_nbytes[0], &s->shared[0]));
     ISB_TRY_GOTO(isb__alloc(ctx, s->shared_nbytes[1], &s->shared[1]));
-    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)isb__thread_count(ctx), s->thread_nbytes[0] + s->thread_nbytes[1],
-                                  &s->threads));
+    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)isb__thread_count(ctx),
+                                  s->thread_nbytes[0] + s->thread_nbytes[1], &s->threads));
     *scratch = s;
     return ISB_OK;
 fail:

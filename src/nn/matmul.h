@@ -8,19 +8,28 @@
 #include "kernels/ops.h"
 
 /* A strided view: element (i, j) is data[i*rs + j*cs]. */
-typedef struct isb__view { const float *data; ptrdiff_t rs, cs; } isb__view;
-static inline isb__view isb__view_row_major(const float *data, size_t ld) { return (isb__view){data, (ptrdiff_t)ld, 1}; }
-static inline isb__view isb__view_transposed(const float *data, size_t ld) { return (isb__view){data, 1, (ptrdiff_t)ld}; }
+typedef struct isb__view {
+    const float *data;
+    ptrdiff_t rs, cs;
+} isb__view;
+static inline isb__view isb__view_row_major(const float *data, size_t ld) {
+    return (isb__view){data, (ptrdiff_t)ld, 1};
+}
+static inline isb__view isb__view_transposed(const float *data, size_t ld) {
+    return (isb__view){data, 1, (ptrdiff_t)ld};
+}
 
 /* Scratch for packed operands, shared by all products of one owner; grows at set-up only. */
 typedef struct isb__matmul_scratch isb__matmul_scratch;
 /* Enough for any product with M <= max_m, N <= max_n, K <= max_k, on any kernel of ctx's tier. */
-isb_status isb__matmul_scratch_create(isb_context *ctx, size_t max_m, size_t max_n, size_t max_k, isb__matmul_scratch **scratch);
+isb_status isb__matmul_scratch_create(isb_context *ctx, size_t max_m, size_t max_n, size_t max_k,
+                                      isb__matmul_scratch **scratch);
 void isb__matmul_scratch_free(isb__matmul_scratch *scratch);
 
 /* C[M,N] (+)= A[M,K] * B[K,N] on all threads.  C row-major with ldc >= N.  K == 0 with accumulate == 0 zeroes C. */
-void isb__matmul(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, size_t M, size_t N,
-                 size_t K, isb__view a, isb__view b, float *c, size_t ldc, int accumulate);
+void isb__matmul(isb_context *ctx, const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch,
+                 size_t M, size_t N, size_t K, isb__view a, isb__view b, float *c, size_t ldc,
+                 int accumulate);
 
 /* The same with B packed beforehand (weights: once per step, or once for ever). */
 typedef struct isb__packed_b {
@@ -30,16 +39,18 @@ typedef struct isb__packed_b {
 } isb__packed_b;
 size_t isb__packed_b_nbytes(const isb__gemm_kernel *kernel, size_t K, size_t N);
 /* Packs on all threads into packed->data, which the caller provided with isb__packed_b_nbytes() bytes, 64-byte aligned. */
-void isb__pack_b(isb_context *ctx, const isb__gemm_kernel *kernel, size_t K, size_t N, isb__view b, isb__packed_b *packed);
-void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M, isb__view a, const isb__packed_b *b,
-                        float *c, size_t ldc, int accumulate);
+void isb__pack_b(isb_context *ctx, const isb__gemm_kernel *kernel, size_t K, size_t N, isb__view b,
+                 isb__packed_b *packed);
+void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M, isb__view a,
+                        const isb__packed_b *b, float *c, size_t ldc, int accumulate);
 
 /* On the calling thread only, with that thread's part of the scratch: for use inside a task (attention).
  * `thread` as given to the task. */
-void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread, size_t M, size_t N,
-                           size_t K, isb__view a, isb__view b, float *c, size_t ldc, int accumulate);
+void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread,
+                           size_t M, size_t N, size_t K, isb__view a, isb__view b, float *c,
+                           size_t ldc, int accumulate);
 /* The same with B packed beforehand. */
-void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a, const isb__packed_b *b,
-                                  float *c, size_t ldc, int accumulate);
+void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size_t M, isb__view a,
+                                  const isb__packed_b *b, float *c, size_t ldc, int accumulate);
 
 #endif

@@ -20,9 +20,9 @@ static operand operand_make(isb__rng *rng, size_t extent, size_t k) {
     operand x;
     const size_t gap = random_size(rng, 0, 3);
     switch (isb__rng_below(rng, 3)) {
-        case 0: x.stride = (ptrdiff_t)(k + gap), x.k_stride = 1; break;
-        case 1: x.stride = 1, x.k_stride = (ptrdiff_t)(extent + gap); break;
-        default: x.stride = 2, x.k_stride = (ptrdiff_t)(2 * extent + gap); break;
+    case 0: x.stride = (ptrdiff_t)(k + gap), x.k_stride = 1; break;
+    case 1: x.stride = 1, x.k_stride = (ptrdiff_t)(extent + gap); break;
+    default: x.stride = 2, x.k_stride = (ptrdiff_t)(2 * extent + gap); break;
     }
     const size_t n = (extent - 1) * (size_t)x.stride + (k - 1) * (size_t)x.k_stride + 1;
     x.buffer = guard_alloc(n * sizeof(float));
@@ -35,19 +35,23 @@ static float operand_at(const operand *x, size_t i, size_t k) {
     return x->data[(ptrdiff_t)i * x->stride + (ptrdiff_t)k * x->k_stride];
 }
 
-static int is_exact(const isb__gemm_kernel *kernel) { return kernel->element_nbytes == sizeof(float); }
+static int is_exact(const isb__gemm_kernel *kernel) {
+    return kernel->element_nbytes == sizeof(float);
+}
 
 /* One element against its definition. */
-static int element_is_right(const isb__gemm_kernel *kernel, const operand *a, const operand *b, size_t i, size_t j,
-                            size_t k, float start, float got) {
+static int element_is_right(const isb__gemm_kernel *kernel, const operand *a, const operand *b,
+                            size_t i, size_t j, size_t k, float start, float got) {
     if (is_exact(kernel)) {
         float expected = start;
-        for (size_t p = 0; p < k; ++p) expected = fmaf(operand_at(a, i, p), operand_at(b, j, p), expected);
+        for (size_t p = 0; p < k; ++p)
+            expected = fmaf(operand_at(a, i, p), operand_at(b, j, p), expected);
         return memcmp(&expected, &got, sizeof got) == 0;
     }
     double expected = (double)start, size = fabs((double)start);
     for (size_t p = 0; p < k; ++p) {
-        const double product = (double)round_bf16(operand_at(a, i, p)) * (double)round_bf16(operand_at(b, j, p));
+        const double product =
+            (double)round_bf16(operand_at(a, i, p)) * (double)round_bf16(operand_at(b, j, p));
         expected += product;
         size += fabs(product);
     }
@@ -55,9 +59,11 @@ static int element_is_right(const isb__gemm_kernel *kernel, const operand *a, co
     return fabs((double)got - expected) <= (double)(k + 32) * 0x1p-23 * size;
 }
 
-static void report(const isb__gemm_kernel *kernel, size_t m, size_t n, size_t k, int accumulate, const char *what) {
+static void report(const isb__gemm_kernel *kernel, size_t m, size_t n, size_t k, int accumulate,
+                   const char *what) {
     char detail[160];
-    snprintf(detail, sizeof detail, "%s m %zu n %zu k %zu accumulate %d", kernel->name, m, n, k, accumulate);
+    snprintf(detail, sizeof detail, "%s m %zu n %zu k %zu accumulate %d", kernel->name, m, n, k,
+             accumulate);
     check_report(what == NULL, __FILE__, __LINE__, what ? what : "panel product", detail);
 }
 
@@ -78,10 +84,12 @@ static void test_panel(const isb__gemm_kernel *kernel, isb__rng *rng) {
         if (count == 0) continue;
         guard a_panel = guard_alloc(isb__a_panel_nbytes(kernel, count));
         guard b_panel = guard_alloc(isb__b_panel_nbytes(kernel, count));
-        kernel->pack_a(m, count, a.data + (ptrdiff_t)from * a.k_stride, a.stride, a.k_stride, a_panel.data);
-        kernel->pack_b(count, n, b.data + (ptrdiff_t)from * b.k_stride, b.k_stride, b.stride, b_panel.data);
-        kernel->micro(m, n, isb__round_up(count, kernel->kr), a_panel.data, b_panel.data, c.data, ldc,
-                      accumulate || from > 0);
+        kernel->pack_a(m, count, a.data + (ptrdiff_t)from * a.k_stride, a.stride, a.k_stride,
+                       a_panel.data);
+        kernel->pack_b(count, n, b.data + (ptrdiff_t)from * b.k_stride, b.k_stride, b.stride,
+                       b_panel.data);
+        kernel->micro(m, n, isb__round_up(count, kernel->kr), a_panel.data, b_panel.data, c.data,
+                      ldc, accumulate || from > 0);
         guard_free(&a_panel);
         guard_free(&b_panel);
     }
@@ -92,7 +100,8 @@ static void test_panel(const isb__gemm_kernel *kernel, isb__rng *rng) {
         const size_t i = at / ldc, j = at % ldc;
         if (j >= n) {
             if (memcmp(&got[at], &old[at], sizeof *got) != 0) wrong = "written between rows of C";
-        } else if (!element_is_right(kernel, &a, &b, i, j, k, accumulate ? old[at] : 0.0f, got[at])) {
+        } else if (!element_is_right(kernel, &a, &b, i, j, k, accumulate ? old[at] : 0.0f,
+                                     got[at])) {
             wrong = "wrong element";
         }
     }
@@ -106,7 +115,8 @@ static void test_panel(const isb__gemm_kernel *kernel, isb__rng *rng) {
 /* A short panel is padded with zeros to mr x kr (nr x kr), whatever was there. */
 static void test_padding(const isb__gemm_kernel *kernel) {
     const float one = 1;
-    const size_t a_nbytes = isb__a_panel_nbytes(kernel, 1), b_nbytes = isb__b_panel_nbytes(kernel, 1);
+    const size_t a_nbytes = isb__a_panel_nbytes(kernel, 1),
+                 b_nbytes = isb__b_panel_nbytes(kernel, 1);
     guard a = guard_alloc(a_nbytes), b = guard_alloc(b_nbytes);
     kernel->pack_a(1, 1, &one, 1, 1, a.data);
     kernel->pack_b(1, 1, &one, 1, 1, b.data);
@@ -120,7 +130,8 @@ static void test_padding(const isb__gemm_kernel *kernel) {
 }
 
 static void test_blocks(const isb__gemm_kernel *kernel) {
-    CHECK(kernel->mc % kernel->mr == 0 && kernel->nc % kernel->nr == 0 && kernel->kc % kernel->kr == 0);
+    CHECK(kernel->mc % kernel->mr == 0 && kernel->nc % kernel->nr == 0 &&
+          kernel->kc % kernel->kr == 0);
     CHECK(kernel->mc > 0 && kernel->nc > 0 && kernel->kc > 0);
 }
 

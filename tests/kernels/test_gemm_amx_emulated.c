@@ -63,17 +63,21 @@ static uint16_t bf16_bits(float x) {
 }
 
 /* The packed formats by their definition; x(i, p) is x[i * stride + p * k_stride]. */
-static void pack_a_plainly(size_t m, size_t k, const float *x, size_t stride, size_t k_stride, uint16_t *panel) {
+static void pack_a_plainly(size_t m, size_t k, const float *x, size_t stride, size_t k_stride,
+                           uint16_t *panel) {
     for (size_t p = 0; p < isb__round_up(k, KR); ++p) {
         for (size_t i = 0; i < MR; ++i) {
-            panel[p / KR * MR * KR + i * KR + p % KR] = i < m && p < k ? bf16_bits(x[i * stride + p * k_stride]) : 0;
+            panel[p / KR * MR * KR + i * KR + p % KR] =
+                i < m && p < k ? bf16_bits(x[i * stride + p * k_stride]) : 0;
         }
     }
 }
-static void pack_b_plainly(size_t k, size_t n, const float *x, size_t k_stride, size_t stride, uint16_t *panel) {
+static void pack_b_plainly(size_t k, size_t n, const float *x, size_t k_stride, size_t stride,
+                           uint16_t *panel) {
     for (size_t p = 0; p < isb__round_up(k, KR); ++p) {
         for (size_t j = 0; j < NR; ++j) {
-            panel[p / 2 * NR * 2 + j * 2 + p % 2] = j < n && p < k ? bf16_bits(x[j * stride + p * k_stride]) : 0;
+            panel[p / 2 * NR * 2 + j * 2 + p % 2] =
+                j < n && p < k ? bf16_bits(x[j * stride + p * k_stride]) : 0;
         }
     }
 }
@@ -83,8 +87,8 @@ typedef struct shape {
     int accumulate;
 } shape;
 
-static int product_is_right(const shape *s, const float *a, const float *b, const float *before, const float *got,
-                            size_t ldc) {
+static int product_is_right(const shape *s, const float *a, const float *b, const float *before,
+                            const float *got, size_t ldc) {
     for (size_t i = 0; i < s->m; ++i) {
         for (size_t j = 0; j < ldc && i * ldc + j < (s->m - 1) * ldc + s->n; ++j) {
             const float old = before[i * ldc + j], now = got[i * ldc + j];
@@ -94,7 +98,8 @@ static int product_is_right(const shape *s, const float *a, const float *b, cons
             }
             double sum = s->accumulate ? (double)old : 0, size = fabs(sum);
             for (size_t p = 0; p < s->k; ++p) {
-                const double term = (double)round_bf16(a[i * s->k + p]) * (double)round_bf16(b[p * s->n + j]);
+                const double term =
+                    (double)round_bf16(a[i * s->k + p]) * (double)round_bf16(b[p * s->n + j]);
                 sum += term;
                 size += fabs(term);
             }
@@ -105,7 +110,8 @@ static int product_is_right(const shape *s, const float *a, const float *b, cons
 }
 
 static void test_micro(isb__rng *rng, shape s) {
-    const size_t ldc = s.n + random_size(rng, 0, 3), c_size = (s.m - 1) * ldc + s.n, kb = isb__round_up(s.k, KR);
+    const size_t ldc = s.n + random_size(rng, 0, 3), c_size = (s.m - 1) * ldc + s.n,
+                 kb = isb__round_up(s.k, KR);
     guard a = guard_alloc(s.m * s.k * sizeof(float)), b = guard_alloc(s.k * s.n * sizeof(float));
     guard a_panel = guard_alloc(MR * kb * 2), b_panel = guard_alloc(NR * kb * 2);
     guard c = guard_alloc(c_size * sizeof(float)), before = guard_alloc(c_size * sizeof(float));
@@ -129,16 +135,21 @@ static void test_packing(isb__rng *rng) {
         return;
     }
     for (int round = 0; round < 200; ++round) {
-        const size_t count = random_size(rng, 1, 32), k = random_size(rng, 1, 130), kb = isb__round_up(k, KR);
+        const size_t count = random_size(rng, 1, 32), k = random_size(rng, 1, 130),
+                     kb = isb__round_up(k, KR);
         const size_t layout = isb__rng_below(rng, 3);
-        const size_t stride = layout == 0 ? k + 1 : layout, k_stride = layout == 0 ? 1 : layout * (count + 1);
+        const size_t stride = layout == 0 ? k + 1 : layout,
+                     k_stride = layout == 0 ? 1 : layout * (count + 1);
         const size_t n = (count - 1) * stride + (k - 1) * k_stride + 1;
-        guard x = guard_alloc(n * sizeof(float)), panel = guard_alloc(32 * kb * 2), expected = guard_alloc(32 * kb * 2);
+        guard x = guard_alloc(n * sizeof(float)), panel = guard_alloc(32 * kb * 2),
+              expected = guard_alloc(32 * kb * 2);
         random_floats(rng, n, x.data);
-        isb__gemm_bf16_amx.pack_a(count, k, x.data, (ptrdiff_t)stride, (ptrdiff_t)k_stride, panel.data);
+        isb__gemm_bf16_amx.pack_a(count, k, x.data, (ptrdiff_t)stride, (ptrdiff_t)k_stride,
+                                  panel.data);
         pack_a_plainly(count, k, x.data, stride, k_stride, expected.data);
         CHECK(memcmp(panel.data, expected.data, 32 * kb * 2) == 0);
-        isb__gemm_bf16_amx.pack_b(k, count, x.data, (ptrdiff_t)k_stride, (ptrdiff_t)stride, panel.data);
+        isb__gemm_bf16_amx.pack_b(k, count, x.data, (ptrdiff_t)k_stride, (ptrdiff_t)stride,
+                                  panel.data);
         pack_b_plainly(k, count, x.data, k_stride, stride, expected.data);
         CHECK(memcmp(panel.data, expected.data, 32 * kb * 2) == 0);
         guard_free(&x);
@@ -156,7 +167,8 @@ int main(int argc, char **argv) {
     const size_t edges[] = {1, 15, 16, 17, 31, 32};
     for (size_t i = 0; i < 36; ++i) {
         for (int accumulate = 0; accumulate < 2; ++accumulate) {
-            test_micro(&rng, (shape){edges[i / 6], edges[i % 6], random_size(&rng, 1, 200), accumulate});
+            test_micro(&rng,
+                       (shape){edges[i / 6], edges[i % 6], random_size(&rng, 1, 200), accumulate});
         }
     }
     test_packing(&rng);

@@ -15,9 +15,9 @@ typedef struct shape {
 
 /* Small, odd, flat and tall; more than one block of k, of M and of N; more than one super block of k, M and N. */
 static const shape shapes[] = {
-    {1, 1, 1},     {1, 33, 70},    {7, 5, 3},    {3, 700, 300},   {14, 32, 384}, {15, 33, 385},
-    {64, 64, 64},  {130, 300, 90}, {600, 40, 50}, {40, 1100, 60}, {33, 70, 2500}, {520, 530, 65},
-    {1100, 9, 2100}, {9, 1100, 2100},
+    {1, 1, 1},      {1, 33, 70},    {7, 5, 3},       {3, 700, 300},   {14, 32, 384},
+    {15, 33, 385},  {64, 64, 64},   {130, 300, 90},  {600, 40, 50},   {40, 1100, 60},
+    {33, 70, 2500}, {520, 530, 65}, {1100, 9, 2100}, {9, 1100, 2100},
 };
 
 typedef enum way { WAY_PLAIN, WAY_PACKED, WAY_ON_THREAD, N_WAYS } way;
@@ -50,12 +50,16 @@ static void problem_free(problem *p) {
 }
 
 static isb__view view_a(const problem *p) {
-    return p->a_transposed ? isb__view_transposed(p->a.data, p->s.m) : isb__view_row_major(p->a.data, p->s.k);
+    return p->a_transposed ? isb__view_transposed(p->a.data, p->s.m)
+                           : isb__view_row_major(p->a.data, p->s.k);
 }
 static isb__view view_b(const problem *p) {
-    return p->b_transposed ? isb__view_transposed(p->b.data, p->s.k) : isb__view_row_major(p->b.data, p->s.n);
+    return p->b_transposed ? isb__view_transposed(p->b.data, p->s.k)
+                           : isb__view_row_major(p->b.data, p->s.n);
 }
-static size_t c_nbytes(const problem *p) { return ((p->s.m - 1) * p->ldc + p->s.n) * sizeof(float); }
+static size_t c_nbytes(const problem *p) {
+    return ((p->s.m - 1) * p->ldc + p->s.n) * sizeof(float);
+}
 
 /* C by one way with n_threads; the caller frees. */
 static guard solve(const problem *p, const isb__gemm_kernel *kernel, way how, int n_threads) {
@@ -70,17 +74,19 @@ static guard solve(const problem *p, const isb__gemm_kernel *kernel, way how, in
     CHECK_FATAL(isb_context_create(&options, &ctx) == ISB_OK);
     CHECK_OK(ctx, isb__matmul_scratch_create(ctx, s.m, s.n, s.k, &scratch));
     if (how == WAY_PLAIN) {
-        isb__matmul(ctx, kernel, scratch, s.m, s.n, s.k, view_a(p), view_b(p), c.data, p->ldc, p->accumulate);
+        isb__matmul(ctx, kernel, scratch, s.m, s.n, s.k, view_a(p), view_b(p), c.data, p->ldc,
+                    p->accumulate);
     } else if (how == WAY_PACKED) {
         const size_t nbytes = isb__packed_b_nbytes(kernel, s.k, s.n);
-        guard packed = guard_alloc(isb__round_up(nbytes, 64)); /* then it begins on a multiple of 64 */
+        guard packed =
+            guard_alloc(isb__round_up(nbytes, 64)); /* then it begins on a multiple of 64 */
         isb__packed_b b = {.data = packed.data};
         isb__pack_b(ctx, kernel, s.k, s.n, view_b(p), &b);
         isb__matmul_packed(ctx, scratch, s.m, view_a(p), &b, c.data, p->ldc, p->accumulate);
         guard_free(&packed);
     } else {
-        isb__matmul_on_thread(kernel, scratch, n_threads - 1, s.m, s.n, s.k, view_a(p), view_b(p), c.data, p->ldc,
-                              p->accumulate);
+        isb__matmul_on_thread(kernel, scratch, n_threads - 1, s.m, s.n, s.k, view_a(p), view_b(p),
+                              c.data, p->ldc, p->accumulate);
     }
     isb__matmul_scratch_free(scratch);
     isb_context_free(ctx);
@@ -90,10 +96,12 @@ static guard solve(const problem *p, const isb__gemm_kernel *kernel, way how, in
 /* Against double: k + 2 roundings of sums, and for bf16 two operands rounded by 2^-8 each. */
 static int is_right(const problem *p, const isb__gemm_kernel *kernel, const float *got) {
     const isb__view a = view_a(p), b = view_b(p);
-    const double unit = (kernel->element_nbytes == 4 ? 0.0 : 2.01 * 0x1p-8) + (double)(p->s.k + 2) * 0x1p-24;
+    const double unit =
+        (kernel->element_nbytes == 4 ? 0.0 : 2.01 * 0x1p-8) + (double)(p->s.k + 2) * 0x1p-24;
     for (size_t i = 0; i < p->s.m; ++i) {
         for (size_t j = 0; j < p->s.n; ++j) {
-            double sum = p->accumulate ? (double)((const float *)p->c.data)[i * p->ldc + j] : 0, size = fabs(sum);
+            double sum = p->accumulate ? (double)((const float *)p->c.data)[i * p->ldc + j] : 0,
+                   size = fabs(sum);
             for (size_t k = 0; k < p->s.k; ++k) {
                 const double term = (double)a.data[(ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs] *
                                     (double)b.data[(ptrdiff_t)k * b.rs + (ptrdiff_t)j * b.cs];
@@ -106,23 +114,27 @@ static int is_right(const problem *p, const isb__gemm_kernel *kernel, const floa
     return 1;
 }
 
-static void report(const problem *p, const isb__gemm_kernel *kernel, way how, int n_threads, const char *what, int ok) {
+static void report(const problem *p, const isb__gemm_kernel *kernel, way how, int n_threads,
+                   const char *what, int ok) {
     char detail[160];
-    snprintf(detail, sizeof detail, "%s M %zu N %zu K %zu, A%s B%s accumulate %d, way %d, %d threads", kernel->name,
-             p->s.m, p->s.n, p->s.k, p->a_transposed ? "'" : "", p->b_transposed ? "'" : "", p->accumulate, (int)how,
-             n_threads);
+    snprintf(detail, sizeof detail,
+             "%s M %zu N %zu K %zu, A%s B%s accumulate %d, way %d, %d threads", kernel->name,
+             p->s.m, p->s.n, p->s.k, p->a_transposed ? "'" : "", p->b_transposed ? "'" : "",
+             p->accumulate, (int)how, n_threads);
     check_report(ok, __FILE__, __LINE__, what, detail);
 }
 
 /* All ways and numbers of threads give the bits of the first; returns those (the caller frees). */
 static guard test_kernel(const problem *p, const isb__gemm_kernel *kernel) {
     guard first = solve(p, kernel, WAY_PLAIN, 1);
-    report(p, kernel, WAY_PLAIN, 1, "close to the product in double", is_right(p, kernel, first.data));
+    report(p, kernel, WAY_PLAIN, 1, "close to the product in double",
+           is_right(p, kernel, first.data));
     for (int how = 0; how < N_WAYS; ++how) {
         for (int n_threads = 1; n_threads <= MAX_THREADS; ++n_threads) {
             if (how == WAY_PLAIN && n_threads == 1) continue;
             guard c = solve(p, kernel, (way)how, n_threads);
-            report(p, kernel, (way)how, n_threads, "same bits", memcmp(c.data, first.data, c_nbytes(p)) == 0);
+            report(p, kernel, (way)how, n_threads, "same bits",
+                   memcmp(c.data, first.data, c_nbytes(p)) == 0);
             guard_free(&c);
         }
     }

@@ -19,12 +19,15 @@ static void report(const char *what, const isb__ops *ops, size_t n, int ok) {
     check_report(ok, __FILE__, __LINE__, "kernel agrees", detail);
 }
 
-static int same_bits(const float *a, const float *b, size_t n) { return n == 0 || memcmp(a, b, n * sizeof *a) == 0; }
+static int same_bits(const float *a, const float *b, size_t n) {
+    return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
+}
 
 /* Values where bits go wrong: zeros of both signs, subnormals, large and small, ends of exp's range. */
 static float awkward_float(isb__rng *rng) {
-    static const float special[] = {0.0f,   -0.0f,  1.0f,    -1.0f,  FLT_MIN, -FLT_MIN, 1e-40f, -1e-40f, 1e-20f,
-                                    -1e20f, 87.0f,  -87.0f,  88.0f,  -88.0f,  200.0f,   -200.f, 0.5f,    -0.34657359f};
+    static const float special[] = {0.0f,   -0.0f,   1.0f,   -1.0f,  FLT_MIN, -FLT_MIN,
+                                    1e-40f, -1e-40f, 1e-20f, -1e20f, 87.0f,   -87.0f,
+                                    88.0f,  -88.0f,  200.0f, -200.f, 0.5f,    -0.34657359f};
     const uint64_t pick = isb__rng_below(rng, 4);
     if (pick == 0) return special[isb__rng_below(rng, sizeof special / sizeof *special)];
     return random_float(rng) * (pick == 1 ? 100.0f : 1.0f);
@@ -185,7 +188,8 @@ static void test_backward(const isb__ops *ops, isb__rng *rng, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         const double s = sigmoid((double)a[i]), slope = s + (double)a[i] * s * (1 - s);
         const double size = fabs((double)dh[i]) * 8;
-        ok &= close_to((double)da[i], (double)dh[i] * (double)gate[i] * slope, size * fabs((double)gate[i]), 16);
+        ok &= close_to((double)da[i], (double)dh[i] * (double)gate[i] * slope,
+                       size * fabs((double)gate[i]), 16);
         ok &= close_to((double)db[i], (double)dh[i] * (double)a[i] * s, size, 16);
     }
     report("silu_mul_backward", ops, n, ok);
@@ -193,15 +197,18 @@ static void test_backward(const isb__ops *ops, isb__rng *rng, size_t n) {
     ok = 1;
     for (size_t i = 0; i < n; ++i) {
         const double on = a[i] > 0;
-        ok &= close_to((double)da[i], on * (double)dh[i] * (double)gate[i], fabs((double)dh[i] * (double)gate[i]), 1);
-        ok &= close_to((double)db[i], on * (double)dh[i] * (double)a[i], fabs((double)dh[i] * (double)a[i]), 1);
+        ok &= close_to((double)da[i], on * (double)dh[i] * (double)gate[i],
+                       fabs((double)dh[i] * (double)gate[i]), 1);
+        ok &= close_to((double)db[i], on * (double)dh[i] * (double)a[i],
+                       fabs((double)dh[i] * (double)a[i]), 1);
     }
     report("relu_mul_backward", ops, n, ok);
     buffers_free(&b);
 }
 
 static void test_adamw(const isb__ops *ops, isb__rng *rng, size_t n) {
-    const double lr = 0.01, beta1 = 0.9, beta2 = 0.95, c1 = 1 / (1 - 0.9), c2 = 1 / (1 - 0.95), eps = 1e-8, wd = 0.1;
+    const double lr = 0.01, beta1 = 0.9, beta2 = 0.95, c1 = 1 / (1 - 0.9), c2 = 1 / (1 - 0.95),
+                 eps = 1e-8, wd = 0.1;
     const double gscale = 0.5;
     buffers b;
     buffers_make(&b, rng, n);
@@ -216,21 +223,25 @@ static void test_adamw(const isb__ops *ops, isb__rng *rng, size_t n) {
         const double grad = (double)g[i] * gscale;
         expected[1][i] = beta1 * (double)m[i] + (1 - beta1) * grad;
         expected[2][i] = beta2 * (double)v[i] + (1 - beta2) * grad * grad;
-        expected[0][i] = (double)p[i] -
-                         lr * (expected[1][i] * c1 / (sqrt(expected[2][i] * c2) + eps) + wd * (double)p[i]);
+        expected[0][i] =
+            (double)p[i] -
+            lr * (expected[1][i] * c1 / (sqrt(expected[2][i] * c2) + eps) + wd * (double)p[i]);
     }
-    ops->adamw(n, p, g, m, v, (float)gscale, (float)lr, (float)beta1, (float)beta2, (float)c1, (float)c2, (float)eps,
-               (float)wd);
+    ops->adamw(n, p, g, m, v, (float)gscale, (float)lr, (float)beta1, (float)beta2, (float)c1,
+               (float)c2, (float)eps, (float)wd);
     int ok = 1;
     for (size_t i = 0; i < n; ++i) {
-        ok &= close_to((double)m[i], expected[1][i], 1, 8) && close_to((double)v[i], expected[2][i], 1, 8);
-        ok &= close_to((double)p[i], expected[0][i], 1 + fabs((double)p[i] - (double)old[i]) * 100, 8);
+        ok &= close_to((double)m[i], expected[1][i], 1, 8) &&
+              close_to((double)v[i], expected[2][i], 1, 8);
+        ok &= close_to((double)p[i], expected[0][i], 1 + fabs((double)p[i] - (double)old[i]) * 100,
+                       8);
     }
     report("adamw", ops, n, ok);
     buffers_free(&b);
 }
 
-static void test_softmax_xent(const isb__ops *ops, isb__rng *rng, size_t n, int64_t target, float z_weight) {
+static void test_softmax_xent(const isb__ops *ops, isb__rng *rng, size_t n, int64_t target,
+                              float z_weight) {
     guard z = guard_alloc(n * sizeof(float)), old = guard_alloc(n * sizeof(float));
     float *x = z.data, lse = 0;
     for (size_t i = 0; i < n; ++i) x[i] = 12 * random_float(rng);
@@ -241,11 +252,14 @@ static void test_softmax_xent(const isb__ops *ops, isb__rng *rng, size_t n, int6
     const double lse_expected = log(sum);
     const float loss = ops->softmax_xent(n, x, target, scale, z_weight, &lse);
     int ok = close_to((double)lse, lse_expected, 24, 4);
-    ok &= target < 0 ? loss == 0 : close_to((double)loss, lse_expected - (double)logits[target], 24, 4);
+    ok &= target < 0 ? loss == 0
+                     : close_to((double)loss, lse_expected - (double)logits[target], 24, 4);
     for (size_t i = 0; i < n; ++i) {
         const double p = exp((double)logits[i]) / sum;
-        const double expected = target < 0 ? 0 : (double)scale * (p + 2 * (double)z_weight * lse_expected * p -
-                                                                  ((int64_t)i == target));
+        const double expected =
+            target < 0 ? 0
+                       : (double)scale *
+                             (p + 2 * (double)z_weight * lse_expected * p - ((int64_t)i == target));
         /* z - max rounds once (24 * 2^-24 at most in the exponent), then exp and a product */
         ok &= close_to((double)x[i], expected, p + ((int64_t)i == target), 40);
     }
@@ -264,7 +278,8 @@ static void test_sumsq(const isb__ops *ops, isb__rng *rng, size_t n) {
     guard x = guard_alloc(n * sizeof(float));
     random_floats(rng, n, x.data);
     double expected = 0;
-    for (size_t i = 0; i < n; ++i) expected += (double)((float *)x.data)[i] * (double)((float *)x.data)[i];
+    for (size_t i = 0; i < n; ++i)
+        expected += (double)((float *)x.data)[i] * (double)((float *)x.data)[i];
     const double got = ops->sumsq(n, x.data);
     report("sumsq", ops, n, fabs(got - expected) <= 1e-12 * (expected + 1e-30));
     guard_free(&x);

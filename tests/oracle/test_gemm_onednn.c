@@ -29,12 +29,15 @@ static void check_shape(isb_context *ctx, isb__rng *rng, size_t M, size_t N, siz
     const isb__gemm_kernel *kernel;
     for (size_t i = 0; (kernel = isb__gemm_kernel_at(i, &needed)) != NULL; i++) {
         if (needed > ctx->cpu) continue;
-        isb__matmul(ctx, kernel, scratch, M, N, K, isb__view_row_major(a, K), isb__view_row_major(b, N), ours, N, 0);
-        const double rounding = kernel->element_nbytes == 2 ? ldexp(1, -7) : ldexp(1, -23) * sqrt((double)K);
+        isb__matmul(ctx, kernel, scratch, M, N, K, isb__view_row_major(a, K),
+                    isb__view_row_major(b, N), ours, N, 0);
+        const double rounding =
+            kernel->element_nbytes == 2 ? ldexp(1, -7) : ldexp(1, -23) * sqrt((double)K);
         double worst = 0;
         for (size_t j = 0; j < M * N; j++) {
             double size = 0;
-            for (size_t l = 0; l < K; l++) size += fabs((double)a[j / N * K + l] * (double)b[l * N + j % N]);
+            for (size_t l = 0; l < K; l++)
+                size += fabs((double)a[j / N * K + l] * (double)b[l * N + j % N]);
             const double error = fabs((double)ours[j] - (double)theirs[j]) / (rounding * size);
             worst = error > worst || isnan(error) ? error : worst;
         }

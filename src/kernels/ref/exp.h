@@ -16,9 +16,9 @@
 #define ISB__EXP_MIN (-87.0f)
 #define ISB__EXP_MAX 88.0f
 #define ISB__EXP_LOG2E 0x1.715476p+0f
-#define ISB__EXP_ROUND 0x1.8p+23f         /* adding it rounds to an integer */
+#define ISB__EXP_ROUND 0x1.8p+23f /* adding it rounds to an integer */
 #define ISB__EXP_ROUND_BITS 0x4b400000
-#define ISB__EXP_LN2_HI 0x1.62e400p-1f    /* 15 bits: n * LN2_HI is exact */
+#define ISB__EXP_LN2_HI 0x1.62e400p-1f /* 15 bits: n * LN2_HI is exact */
 #define ISB__EXP_LN2_LO 0x1.7f7d1cp-20f
 #define ISB__EXP_C2 0x1.fffffcp-2f
 #define ISB__EXP_C3 0x1.555490p-3f

@@ -41,7 +41,8 @@ static void dots_ref(size_t count, size_t n, const float *x, const float *a, siz
     for (size_t j = 0; j < count; ++j) y[j] = dot_ref(n, x, a + j * lda);
 }
 
-static void axpys_ref(size_t count, size_t n, const float *w, const float *a, size_t lda, float *y) {
+static void axpys_ref(size_t count, size_t n, const float *w, const float *a, size_t lda,
+                      float *y) {
     for (size_t j = 0; j < count; ++j) axpy_ref(n, w[j], a + j * lda, y);
 }
 
@@ -62,7 +63,8 @@ static void relu_mul_ref(size_t n, const float *a, const float *b, float *h) {
 }
 
 /* With s = sigmoid(a): d(a s)/da = s + a s (1 - s). */
-static void silu_mul_backward_ref(size_t n, const float *a, const float *b, const float *dh, float *da, float *db) {
+static void silu_mul_backward_ref(size_t n, const float *a, const float *b, const float *dh,
+                                  float *da, float *db) {
     for (size_t i = 0; i < n; ++i) {
         const float s = 1.0f / (1.0f + isb__expf(-a[i])), silu = a[i] * s;
         da[i] = dh[i] * b[i] * (s + silu * (1.0f - s));
@@ -70,7 +72,8 @@ static void silu_mul_backward_ref(size_t n, const float *a, const float *b, cons
     }
 }
 
-static void relu_mul_backward_ref(size_t n, const float *a, const float *b, const float *dh, float *da, float *db) {
+static void relu_mul_backward_ref(size_t n, const float *a, const float *b, const float *dh,
+                                  float *da, float *db) {
     for (size_t i = 0; i < n; ++i) {
         const int on = a[i] > 0.0f;
         da[i] = on ? dh[i] * b[i] : 0.0f;
@@ -78,8 +81,8 @@ static void relu_mul_backward_ref(size_t n, const float *a, const float *b, cons
     }
 }
 
-static void adamw_ref(size_t n, float *p, const float *g, float *m, float *v, float gscale, float lr, float beta1,
-                      float beta2, float c1, float c2, float eps, float wd) {
+static void adamw_ref(size_t n, float *p, const float *g, float *m, float *v, float gscale,
+                      float lr, float beta1, float beta2, float c1, float c2, float eps, float wd) {
     for (size_t i = 0; i < n; ++i) {
         const float grad = g[i] * gscale;
         m[i] = beta1 * m[i] + (1.0f - beta1) * grad;
@@ -89,7 +92,8 @@ static void adamw_ref(size_t n, float *p, const float *g, float *m, float *v, fl
 }
 
 /* exp(z - max) in place, then one multiplication makes it the gradient; the target's element loses `scale`. */
-static float softmax_xent_ref(size_t n, float *z, int64_t target, float scale, float z_weight, float *lse_out) {
+static float softmax_xent_ref(size_t n, float *z, int64_t target, float scale, float z_weight,
+                              float *lse_out) {
     const float most = max_ref(n, z), z_target = target < 0 ? 0.0f : z[target];
     double sum = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -97,7 +101,8 @@ static float softmax_xent_ref(size_t n, float *z, int64_t target, float scale, f
         sum += (double)z[i];
     }
     const double lse = (double)most + log(sum);
-    const float factor = target < 0 ? 0.0f : (float)((double)scale * (1.0 + 2.0 * (double)z_weight * lse) / sum);
+    const float factor =
+        target < 0 ? 0.0f : (float)((double)scale * (1.0 + 2.0 * (double)z_weight * lse) / sum);
     for (size_t i = 0; i < n; ++i) z[i] *= factor;
     if (lse_out) *lse_out = (float)lse;
     if (target < 0) return 0.0f;
