@@ -81,7 +81,7 @@ typedef struct isb_prepare_result {
     double bytes_per_token;
     uint64_t m1_bytes; /* bytes that M1 was evaluated on */
 } isb_prepare_result;
-/* Errors: EMPTY (no document at all), those of corpora, tokenizers and files.  Nothing appears
+/* Errors: EMPTY (no byte of text at all), those of corpora, tokenizers and files.  Nothing appears
  * under the final names unless all went well. */
 ISB_API isb_status isb_prepare(isb_context *context, const char *const *paths, size_t n_paths,
                                const char *out_prefix, const isb_prepare_options *options,

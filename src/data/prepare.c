@@ -100,9 +100,9 @@ static isb_status encode(preparation *p, isb_prepare_result *result) {
                            .user = p};
     isb__codec_check_windows(codec, p->options->check_windows);
     ISB_TRY(isb__encode_corpus(&job));
-    if (job.n_documents == 0) {
+    if (job.n_bytes == 0) {
         return isb__fail(p->ctx, ISB_ERR_EMPTY,
-                         "the input has no documents on the wanted side of the split");
+                         "the input has no text on the wanted side of the split");
     }
     isb__codec_stats stats;
     isb__codec_stats_get(codec, &stats);

@@ -220,8 +220,8 @@ static isb_status find_m1(isb__train_data *data, const isb_train_options *option
     if (isb__path_is_dir(data->m1_dir)) return check_m1(data);
     return isb__fail(
         ctx, ISB_ERR_ARGUMENT,
-        "the tokens were made by %s with the M1 %s; name its folder as m1_dir, so that the model "
-        "can be used without the data",
+        "the tokens were made by %s with the M1 %s; name its folder (--m1, m1_dir), so that the "
+        "model can be used without the data",
         data->train->info.tokenizer, data->train->info.m1_identity);
 }
 

@@ -28,6 +28,7 @@ fails 4 "folder" "write ids into a folder's name" isobit encode hello.txt -o fol
 fails 4 "hello.txt" "train into a file's name" isobit train --data hello.txt --out hello.txt --steps 1
 
 fails 3 "empty" "prepare an empty folder" isobit prepare --data empty --out p
+fails 3 "no text" "prepare an empty file" isobit prepare --data empty.txt --out p
 fails 3 "" "train on an empty file" isobit train --data empty.txt --out run --steps 1 --quiet
 fails 3 "" "eval on an empty file" isobit eval --model "$m1" --data empty.txt
 fails 3 "" "a static M1 of nothing" isobit train --size static --data empty.txt --out counts

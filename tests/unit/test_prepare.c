@@ -2,6 +2,7 @@
  * does not depend on order, and failures leave nothing. */
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/rng.h"
 #include "check.h"
@@ -200,6 +201,10 @@ static void test_refusals(void) {
     const char *none = "none.jsonl", *broken = "broken.jsonl", *missing = "missing";
     const int n_files = temp_count(temp_dir_path);
     CHECK_STATUS(isb_prepare(ctx, &none, 1, "no", &options, &result), ISB_ERR_EMPTY);
+    temp_write("empty.txt", "", 0); /* one document, without a byte */
+    const char *empty = "empty.txt";
+    CHECK_STATUS(isb_prepare(ctx, &empty, 1, "no", &options, &result), ISB_ERR_EMPTY);
+    unlink("empty.txt");
     CHECK_STATUS(isb_prepare(ctx, &broken, 1, "no", &options, &result), ISB_ERR_CORRUPT);
     CHECK(strstr(isb_context_error(ctx), "broken.jsonl:2:") != NULL);
     CHECK_STATUS(isb_prepare(ctx, &missing, 1, "no", &options, &result), ISB_ERR_NOT_FOUND);
