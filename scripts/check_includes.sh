@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Includes follow the arrows between the folders, and file names are unique below src/.
 #
-#   base <- kernels <- nn      base <- code      {nn, code} <- data <- train <- measure
+#   base <- kernels <- nn      base <- code <- codebook      {nn, codebook} <- data <- train <- measure
 #   {nn, code, data} <- generate
 #
 # tools/ and examples/ see public headers only; tests/ and bench/ see everything.
@@ -13,10 +13,11 @@ may[base]="base"
 may[kernels]="base kernels"
 may[nn]="base kernels nn"
 may[code]="base code"
-may[data]="base kernels nn code data"
-may[train]="base kernels nn code data train"
-may[measure]="base kernels nn code data train measure"
-may[generate]="base kernels nn code data generate"
+may[codebook]="base code codebook"
+may[data]="base kernels nn code codebook data"
+may[train]="base kernels nn code codebook data train"
+may[measure]="base kernels nn code codebook data train measure"
+may[generate]="base kernels nn code codebook data generate"
 
 failed=0
 n=0

@@ -2,6 +2,7 @@
 #ifndef ISOBIT_ISOBIT_H
 #define ISOBIT_ISOBIT_H
 
+#include <isobit/codebook.h>
 #include <isobit/container.h>
 #include <isobit/context.h>
 #include <isobit/data.h>
