@@ -20,7 +20,7 @@ install(FILES ${PROJECT_BINARY_DIR}/isobit-config.cmake ${PROJECT_BINARY_DIR}/is
   DESTINATION ${ISB_PACKAGE_DIR})
 
 # isobit.pc: what a static link needs besides stands in Requires.private and Libs.private (pkg-config --static).
-set(ISB_PC_REQUIRES_PRIVATE "zlib libzstd libxxhash jansson")
+set(ISB_PC_REQUIRES_PRIVATE "zlib libzstd libxxhash jansson libdivsufsort")
 set(ISB_PC_LIBS_PRIVATE "-lm -pthread")
 if(ISB_HAVE_CUDA)
   get_filename_component(cuda_library_dir "${CUDA_cudart_static_LIBRARY}" DIRECTORY)

@@ -24,7 +24,7 @@ need() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
 
-need_build() { need gcc libc6-dev make cmake pkg-config zlib1g-dev libzstd-dev libxxhash-dev libjansson-dev; }
+need_build() { need gcc libc6-dev make cmake pkg-config zlib1g-dev libzstd-dev libxxhash-dev libjansson-dev libdivsufsort-dev; }
 
 # configure_and_make DIR [CMAKE ARG ...]
 configure_and_make() {
