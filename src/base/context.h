@@ -57,7 +57,7 @@ isb_status isb__fail_errno(isb_context *ctx, int error_number, const char *what,
 
 /* Zeroed memory aligned to ISB__ALIGNMENT, or NO_MEMORY with *memory == NULL.  0 bytes gives a
  * valid pointer.  The _array form checks count * size for overflow.  isb__free(ctx, NULL) is
- * fine. */
+ * fine.  ctx may be NULL: the C library's memory. */
 isb_status isb__alloc(isb_context *ctx, size_t nbytes, void *memory_out /* T ** */);
 isb_status isb__alloc_array(isb_context *ctx, size_t count, size_t size,
                             void *memory_out /* T ** */);
@@ -71,7 +71,7 @@ isb_status isb__strdup(isb_context *ctx, const char *text, char **copy);
 void isb__log(isb_context *ctx, isb_log_level level, const char *format, ...) ISB__PRINTF(3, 4);
 
 static inline bool isb__cancelled(const isb_context *ctx) {
-    return atomic_load_explicit(&((isb_context *)ctx)->cancel, memory_order_relaxed) != 0;
+    return ctx && atomic_load_explicit(&((isb_context *)ctx)->cancel, memory_order_relaxed) != 0;
 }
 /* ISB_ERR_CANCELLED with its text when isb_context_cancel() was called, else ISB_OK.  Cheap: call
  * it in every loop. */

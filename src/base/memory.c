@@ -57,11 +57,13 @@ void isb__default_release(void *user, void *memory) {
 static void store_pointer(void *out, void *memory) { memcpy(out, &memory, sizeof memory); }
 
 isb_status isb__alloc(isb_context *ctx, size_t nbytes, void *memory_out) {
-    void *memory =
-        ctx->options.allocate(ctx->options.memory_user, nbytes > 0 ? nbytes : 1, ISB__ALIGNMENT);
+    const bool hooked = ctx && ctx->options.allocate != isb__default_allocate;
+    const size_t wanted = nbytes > 0 ? nbytes : 1;
+    void *memory = hooked ? ctx->options.allocate(ctx->options.memory_user, wanted, ISB__ALIGNMENT)
+                          : isb__default_allocate(NULL, wanted, ISB__ALIGNMENT);
     store_pointer(memory_out, memory);
     if (!memory) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "cannot allocate %zu bytes", nbytes);
-    const int zeroed = ctx->options.allocate == isb__default_allocate && nbytes >= LARGE_NBYTES;
+    const bool zeroed = !hooked && nbytes >= LARGE_NBYTES;
     if (!zeroed) memset(memory, 0, nbytes);
     return ISB_OK;
 }
@@ -92,7 +94,8 @@ isb_status isb__grow_array(isb_context *ctx, size_t count, size_t size, size_t *
 }
 
 void isb__free(isb_context *ctx, void *memory) {
-    if (memory) ctx->options.release(ctx->options.memory_user, memory);
+    if (memory && ctx) ctx->options.release(ctx->options.memory_user, memory);
+    if (memory && !ctx) isb__default_release(NULL, memory);
 }
 
 isb_status isb__strdup(isb_context *ctx, const char *text, char **copy) {

@@ -1,0 +1,94 @@
+/* Greedy longest match as a finite automaton that reads every byte once.
+ *
+ * The strings form a trie.  A state is a node: the bytes since the last token's end.  Where the next byte has no child,
+ * greedy matching would take the longest string on the way to the node and read the bytes after it again.  What comes
+ * of that depends on the node alone, so it is computed beforehand (LinMaxMatch: Song et al. 2021, "Fast WordPiece
+ * Tokenization", arXiv 2012.15524):
+ *
+ *   node that is a string    pops itself; goes on from the root
+ *   any other node v         pops a list of tokens; goes on from a shallower node, link(v), never the root
+ *
+ * and then the byte is tried again.  Every byte is a string of its own, so the root has all 256 children and every list
+ * has a token.  Each retry pops a token, each token has a byte, and each byte is taken by one step down: for every
+ * text, there are at most as many retries as bytes.
+ *
+ * The trie is a double array (Aoe 1989) of 4-byte units, one for each node:
+ *
+ *     31            9  8  7      0
+ *     +--------------+---+--------+      child of a state by byte b: u = units[base(state) + b];
+ *     |     base     | a | label  |      it is there if label(u) == b
+ *     +--------------+---+--------+
+ *     base   where the node's children begin; no two nodes have the same one, so that a unit with the right label in
+ *            the right place can only be this node's, and so that the base names the node
+ *     a      the node is a string
+ *
+ * The unit of a node is the state itself.  Multiples of 128 are nobody's base: an empty unit's label is its place
+ * modulo 128, which belongs to such a base, so it never matches. */
+#ifndef ISB_CODEBOOK_AUTOMATON_H
+#define ISB_CODEBOOK_AUTOMATON_H
+
+#include "base/context.h"
+
+enum {
+    ISB__STATE_ROOT = 1 << 9, /* base 1: its children are units[1 .. 256] */
+    ISB__STATE_ACCEPTS = 1 << 8,
+    ISB__AUTOMATON_MAX_BASE = (1 << 23) - 1,
+    ISB__NOWHERE_BASES = 128
+};
+
+/* What a node that is no string does where the text leaves it. */
+typedef struct isb__failure {
+    uint32_t link; /* the state after its tokens */
+    uint32_t pops; /* the last of its tokens in automaton.pops */
+} isb__failure;
+
+/* Lists of tokens, linked from the last to the first, so that lists share their beginnings. */
+typedef struct isb__pop {
+    uint32_t token;    /* a string's base << 9 | number of tokens up to this one */
+    uint32_t previous; /* meaningless for the first */
+} isb__pop;
+
+typedef struct isb__automaton {
+    uint32_t *units; /* [n_units]: any base and any byte stay inside */
+    /* [n_bases]: the node's number of bytes << 24 | for strings, the id; else, where in failures */
+    uint32_t *nodes;
+    isb__failure *failures;
+    isb__pop *pops;
+    size_t n_units, n_bases, n_failures, n_pops, n_nodes;
+} isb__automaton;
+
+/* strings: sorted bytewise, distinct, with every single byte; string i is bytes[offsets[i] .. offsets[i + 1]).
+ * ids: of each string, NULL: their order.  Errors: NO_MEMORY, RANGE (more nodes than there can be bases). */
+isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const uint64_t *offsets,
+                                 size_t n_strings, const uint32_t *ids, isb__automaton *automaton);
+void isb__automaton_free(isb_context *ctx, isb__automaton *automaton);
+size_t isb__automaton_nbytes(const isb__automaton *automaton);
+
+static inline uint32_t isb__automaton_unit(const isb__automaton *a, uint32_t state, uint8_t byte) {
+    return a->units[(state >> 9) + byte];
+}
+static inline bool isb__unit_matches(uint32_t unit, uint8_t byte) { return (uint8_t)unit == byte; }
+/* Of a state that accepts. */
+static inline uint32_t isb__state_id(const isb__automaton *a, uint32_t state) {
+    return a->nodes[state >> 9] & 0xffffff;
+}
+/* How many bytes lead to it. */
+static inline uint32_t isb__state_nbytes(const isb__automaton *a, uint32_t state) {
+    return a->nodes[state >> 9] >> 24;
+}
+
+/* Writes the tokens (states) of a node that is no string to `tokens`, at most as many as the node has bytes, and
+ * returns how many. */
+static inline size_t isb__automaton_pop(const isb__automaton *a, const isb__failure *failure,
+                                        uint32_t *tokens) {
+    const isb__pop *pop = &a->pops[failure->pops];
+    const size_t n = pop->token & 0x1ff;
+    for (size_t i = n; i > 1; --i, pop = &a->pops[pop->previous]) tokens[i - 1] = pop->token;
+    tokens[0] = pop->token;
+    return n;
+}
+static inline const isb__failure *isb__automaton_failure(const isb__automaton *a, uint32_t state) {
+    return &a->failures[isb__state_id(a, state)];
+}
+
+#endif

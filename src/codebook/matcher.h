@@ -1,0 +1,20 @@
+/* Text through the automaton into ids: what all calls that encode are made of. */
+#ifndef ISB_CODEBOOK_MATCHER_H
+#define ISB_CODEBOOK_MATCHER_H
+
+#include "codebook/codebook_state.h"
+
+/* Where ids go: one of the arrays, or none, to count.  Ids past the capacity are counted, not written. */
+typedef struct isb__ids_out {
+    uint32_t *ids;
+    uint16_t *ids_u16;
+    size_t capacity, n;
+} isb__ids_out;
+
+/* Goes on from *state, ISB__STATE_ROOT at a text's beginning. */
+void isb__match(const isb_codebook *codebook, uint32_t *state, const uint8_t *text, size_t nbytes,
+                isb__ids_out *out);
+/* The text's end: what *state stands for; it is then ISB__STATE_ROOT. */
+void isb__match_end(const isb_codebook *codebook, uint32_t *state, isb__ids_out *out);
+
+#endif
