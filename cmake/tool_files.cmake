@@ -1,7 +1,7 @@
 # Man pages and shell completions: the built command prints them from its own tables (isobit --generate).
 set(ISB_GENERATED ${CMAKE_CURRENT_BINARY_DIR}/generated)
 set(ISB_PAGES ${ISB_GENERATED}/isobit.1)
-foreach(command train prepare encode decode compress decompress eval generate info)
+foreach(command train prepare encode decode compress decompress eval generate codebook info)
   list(APPEND ISB_PAGES ${ISB_GENERATED}/isobit-${command}.1)
 endforeach()
 set(ISB_COMPLETIONS ${ISB_GENERATED}/isobit ${ISB_GENERATED}/_isobit ${ISB_GENERATED}/isobit.fish)

@@ -40,14 +40,56 @@ static void put_topics(FILE *file) {
     for (size_t i = 0; i < n_topics; ++i) fprintf(file, "%s%s", i ? " " : "", topics[i].name);
 }
 
+static void put_subcommands(FILE *file, const tool_command *group) {
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        fprintf(file, "%s%s", i ? " " : "", command_word(group->subcommands[i]));
+    }
+}
+
+/* What the scripts call a command: one word, "codebook-build" for "codebook build". */
+static void put_key(FILE *file, const tool_command *command) {
+    for (const char *c = command->name; *c; ++c) fputc(*c == ' ' ? '-' : *c, file);
+}
+
 /* ---- bash ---- */
+
+/* The second word of a group's commands; from the third on they are commands like others. */
+static void bash_group(FILE *file, const tool_command *group) {
+    if (!group->subcommands) return;
+    fprintf(file,
+            "    if [ \"$command\" = %s ]; then\n"
+            "        if [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+            "            _isobit_reply -W '",
+            group->name);
+    put_subcommands(file, group);
+    fprintf(file,
+            " --help'\n"
+            "            return\n"
+            "        fi\n"
+            "        command=%s-${COMP_WORDS[2]}\n"
+            "    fi\n",
+            group->name);
+}
+
+static void bash_group_help(FILE *file, const tool_command *group) {
+    if (!group->subcommands) return;
+    fprintf(file, "        help:%s) _isobit_reply -W '", group->name);
+    put_subcommands(file, group);
+    fputs("'; return ;;\n", file);
+}
 
 static void bash_option_values(FILE *file, const tool_command *command) {
     size_t i = 0;
     for (const option_spec *option; (option = options_at(command, i)) != NULL; ++i) {
         if (!option->metavar) continue;
-        fprintf(file, "        %s:--%s", command->name, option->name);
-        if (option->letter) fprintf(file, "|%s:-%c", command->name, option->letter);
+        fputs("        ", file);
+        put_key(file, command);
+        fprintf(file, ":--%s", option->name);
+        if (option->letter) {
+            fputc('|', file);
+            put_key(file, command);
+            fprintf(file, ":-%c", option->letter);
+        }
         fputs(") ", file);
         switch (option->complete) {
         case COMPLETE_FILE: fputs("_isobit_reply -f", file); break;
@@ -64,7 +106,9 @@ static void bash_option_values(FILE *file, const tool_command *command) {
 }
 
 static void bash_option_names(FILE *file, const tool_command *command) {
-    fprintf(file, "        %s) words='", command->name);
+    fputs("        ", file);
+    put_key(file, command);
+    fputs(") words='", file);
     size_t i = 0;
     for (const option_spec *option; (option = options_at(command, i)) != NULL; ++i) {
         fprintf(file, "%s--%s", i ? " " : "", option->name);
@@ -73,37 +117,40 @@ static void bash_option_names(FILE *file, const tool_command *command) {
 }
 
 void completion_write_bash(FILE *file) {
-    fputs(
-        "# bash completion for isobit; made by `isobit --generate bash`.\n"
-        "# _isobit_reply COMPGEN_ARG ...: names may hold spaces, so candidates are read a line "
-        "each.\n"
-        "_isobit_reply() {\n"
-        "    local line\n"
-        "    COMPREPLY=()\n"
-        "    while IFS= read -r line; do COMPREPLY+=(\"$line\"); done < <(compgen \"$@\" -- \"$cur\")\n"
-        "    [ \"$1\" = -W ] || compopt -o filenames 2>/dev/null\n"
-        "}\n"
-        "_isobit() {\n"
-        "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
-        "command=${COMP_WORDS[1]} words= files=\n"
-        "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-        "        _isobit_reply -W '",
-        file);
+    fputs("# bash completion for isobit; made by `isobit --generate bash`.\n"
+          "# _isobit_reply COMPGEN_ARG ...: names may hold spaces, so candidates are read a line "
+          "each.\n"
+          "_isobit_reply() {\n"
+          "    local line\n"
+          "    COMPREPLY=()\n"
+          "    while IFS= read -r line; do COMPREPLY+=(\"$line\"); done < <(compgen \"$@\" -- "
+          "\"$cur\")\n"
+          "    [ \"$1\" = -W ] || compopt -o filenames 2>/dev/null\n"
+          "}\n"
+          "_isobit() {\n"
+          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
+          "command=${COMP_WORDS[1]} words= files=\n"
+          "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+          "        _isobit_reply -W '",
+          file);
     put_names(file);
-    fputs(
-        " help --help --version'\n"
-        "        return\n"
-        "    fi\n"
-        "    case $command:$prev in\n"
-        "        help:help) _isobit_reply -W '",
-        file);
+    fputs(" help --help --version'\n"
+          "        return\n"
+          "    fi\n",
+          file);
+    for (size_t i = 0; i < n_commands; ++i) bash_group(file, commands[i]);
+    fputs("    case $command:$prev in\n"
+          "        help:help) _isobit_reply -W '",
+          file);
     put_topics(file);
     fputc(' ', file);
     put_names(file);
     fputs("'; return ;;\n", file);
-    for (size_t i = 0; i < n_commands; ++i) bash_option_values(file, commands[i]);
+    const tool_command *command = NULL;
+    for (size_t i = 0; i < n_commands; ++i) bash_group_help(file, commands[i]);
+    for (size_t i = 0; (command = command_leaf(i)) != NULL; ++i) bash_option_values(file, command);
     fputs("    esac\n    case $command in\n", file);
-    for (size_t i = 0; i < n_commands; ++i) bash_option_names(file, commands[i]);
+    for (size_t i = 0; (command = command_leaf(i)) != NULL; ++i) bash_option_names(file, command);
     fputs("    esac\n"
           "    case $cur in\n"
           "        -*) _isobit_reply -W \"$words\" ;;\n"
@@ -148,6 +195,46 @@ static void zsh_option(FILE *file, const option_spec *option) {
     }
 }
 
+static void zsh_described(FILE *file, const char *name, const char *summary) {
+    fprintf(file, "        '%s:", name);
+    put_escaped(file, summary, ":");
+    fputs("'\n", file);
+}
+
+static void zsh_group(FILE *file, const tool_command *group) {
+    if (!group->subcommands) return;
+    fprintf(file,
+            "    if [[ $name == %s ]]; then\n"
+            "        commands=(\n",
+            group->name);
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        zsh_described(file, command_word(group->subcommands[i]), group->subcommands[i]->summary);
+    }
+    fprintf(file,
+            "        )\n"
+            "        if (( CURRENT == 2 )); then\n"
+            "            _describe 'command' commands\n"
+            "            return\n"
+            "        fi\n"
+            "        name=%s-$words[2]\n"
+            "        shift words\n"
+            "        (( CURRENT-- ))\n"
+            "    fi\n",
+            group->name);
+}
+
+static void zsh_command(FILE *file, const tool_command *command) {
+    fputs("        ", file);
+    put_key(file, command);
+    fputs(")\n            _arguments -s -S \\\n", file);
+    size_t i = 0;
+    for (const option_spec *option; (option = options_at(command, i)) != NULL; ++i) {
+        zsh_option(file, option);
+    }
+    fprintf(file, "                %s ;;\n",
+            command->operands != COMPLETE_NONE ? "'*:file:_files'" : "':'");
+}
+
 void completion_write_zsh(FILE *file) {
     fputs("#compdef isobit\n# made by `isobit --generate zsh`\n"
           "_isobit() {\n"
@@ -155,9 +242,7 @@ void completion_write_zsh(FILE *file) {
           "    commands=(\n",
           file);
     for (size_t i = 0; i < n_commands; ++i) {
-        fprintf(file, "        '%s:", commands[i]->name);
-        put_escaped(file, commands[i]->summary, ":");
-        fputs("'\n", file);
+        zsh_described(file, commands[i]->name, commands[i]->summary);
     }
     fputs("        'help:explain a command or a topic'\n    )\n    topics=(", file);
     put_topics(file);
@@ -168,27 +253,46 @@ void completion_write_zsh(FILE *file) {
           "    fi\n"
           "    local name=$words[2]\n"
           "    shift words\n"
-          "    (( CURRENT-- ))\n"
-          "    case $name in\n"
+          "    (( CURRENT-- ))\n",
+          file);
+    for (size_t i = 0; i < n_commands; ++i) zsh_group(file, commands[i]);
+    fputs("    case $name in\n"
           "        help) _describe 'command' commands; compadd -a topics ;;\n",
           file);
-    for (size_t i = 0; i < n_commands; ++i) {
-        fprintf(file, "        %s)\n            _arguments -s -S \\\n", commands[i]->name);
-        size_t j = 0;
-        for (const option_spec *option; (option = options_at(commands[i], j)) != NULL; ++j) {
-            zsh_option(file, option);
-        }
-        fprintf(file, "                %s ;;\n",
-                commands[i]->operands != COMPLETE_NONE ? "'*:file:_files'" : "':'");
-    }
+    const tool_command *command = NULL;
+    for (size_t i = 0; (command = command_leaf(i)) != NULL; ++i) zsh_command(file, command);
     fputs("    esac\n}\n_isobit \"$@\"\n", file);
 }
 
 /* ---- fish ---- */
 
+/* "__fish_seen_subcommand_from codebook; and __fish_seen_subcommand_from build" */
+static void fish_seen(FILE *file, const tool_command *command) {
+    const char *word = command_word(command);
+    if (word != command->name) {
+        fprintf(file, "__fish_seen_subcommand_from %.*s; and ", (int)(word - command->name - 1),
+                command->name);
+    }
+    fprintf(file, "__fish_seen_subcommand_from %s", word);
+}
+
+static void fish_group(FILE *file, const tool_command *group) {
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        fprintf(file,
+                "complete -c isobit -f -n '__fish_seen_subcommand_from %s; and not "
+                "__fish_seen_subcommand_from ",
+                group->name);
+        put_subcommands(file, group);
+        fprintf(file, "' -a %s -d '", command_word(group->subcommands[i]));
+        put_escaped(file, group->subcommands[i]->summary, "\\");
+        fputs("'\n", file);
+    }
+}
+
 static void fish_option(FILE *file, const tool_command *command, const option_spec *option) {
-    fprintf(file, "complete -c isobit -n '__fish_seen_subcommand_from %s' -l %s", command->name,
-            option->name);
+    fputs("complete -c isobit -n '", file);
+    fish_seen(file, command);
+    fprintf(file, "' -l %s", option->name);
     if (option->letter) fprintf(file, " -s %c", option->letter);
     switch (option->metavar ? option->complete : COMPLETE_NONE) {
     case COMPLETE_FILE: fputs(" -r -F", file); break;
@@ -225,14 +329,17 @@ void completion_write_fish(FILE *file) {
     fputc(' ', file);
     put_names(file);
     fputs("'\n", file);
-    for (size_t i = 0; i < n_commands; ++i) {
-        if (commands[i]->operands == COMPLETE_NONE) {
-            fprintf(file, "complete -c isobit -f -n '__fish_seen_subcommand_from %s'\n",
-                    commands[i]->name);
+    for (size_t i = 0; i < n_commands; ++i) fish_group(file, commands[i]);
+    const tool_command *command = NULL;
+    for (size_t i = 0; (command = command_leaf(i)) != NULL; ++i) {
+        if (command->operands == COMPLETE_NONE) {
+            fputs("complete -c isobit -f -n '", file);
+            fish_seen(file, command);
+            fputs("'\n", file);
         }
         size_t j = 0;
-        for (const option_spec *option; (option = options_at(commands[i], j)) != NULL; ++j) {
-            fish_option(file, commands[i], option);
+        for (const option_spec *option; (option = options_at(command, j)) != NULL; ++j) {
+            fish_option(file, command, option);
         }
     }
 }

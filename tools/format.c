@@ -53,6 +53,49 @@ short_text format_duration(double seconds) {
     return out;
 }
 
+size_t format_utf8_length(const unsigned char *at, size_t nbytes) {
+    if (at[0] < 0x80) return 1;
+    const size_t n = at[0] >= 0xc2 && at[0] <= 0xdf   ? 2
+                     : at[0] >= 0xe0 && at[0] <= 0xef ? 3
+                     : at[0] >= 0xf0 && at[0] <= 0xf4 ? 4
+                                                      : 0;
+    if (n == 0 || n > nbytes) return 0;
+    for (size_t i = 1; i < n; ++i) {
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    }
+    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)) return 0;
+    if ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) return 0;
+    return n;
+}
+
+static void put_ascii(FILE *file, unsigned char c, const char *special) {
+    static const char letters[] = "tn\0\0r"; /* of 9, 10 and 13 */
+    if (c >= 9 && c <= 13 && letters[c - 9]) {
+        fprintf(file, "\\%c", letters[c - 9]);
+    } else if (c < 32 || c == 127) {
+        fprintf(file, "\\x%02x", c);
+    } else {
+        if (c == '\\' || strchr(special, c)) fputc('\\', file);
+        fputc(c, file);
+    }
+}
+
+void format_escaped(FILE *file, const unsigned char *bytes, size_t nbytes, const char *special) {
+    for (size_t i = 0; i < nbytes;) {
+        const size_t n = format_utf8_length(bytes + i, nbytes - i);
+        /* U+0080 .. U+009F are control characters too. */
+        const int control = n == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0;
+        if (n == 1) {
+            put_ascii(file, bytes[i], special);
+        } else if (n == 0 || control) {
+            fprintf(file, "\\x%02x", bytes[i]);
+        } else {
+            fwrite(bytes + i, 1, n, file);
+        }
+        i += n == 0 || control ? 1 : n;
+    }
+}
+
 static void put_indent(FILE *file, int n) {
     if (n > 0) fprintf(file, "%*s", n, "");
 }

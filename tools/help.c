@@ -83,6 +83,15 @@ static void print_options(FILE *file, const option_spec *options, size_t n, int 
     }
 }
 
+static void print_subcommands(FILE *file, const tool_command *group, int width) {
+    fputc('\n', file);
+    heading(file, "Commands");
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        const tool_command *command = group->subcommands[i];
+        print_entry(file, command_word(command), command->summary, COMMAND_COLUMN, width);
+    }
+}
+
 void help_command(FILE *file, const tool_command *command) {
     const int width = format_width(file);
     heading(file, "Usage");
@@ -93,15 +102,33 @@ void help_command(FILE *file, const tool_command *command) {
     }
     fputc('\n', file);
     format_wrapped(file, command->description, 0, 0, width);
-    print_options(file, command->options, command->n_options, width);
-    print_options(file, common_options, n_common_options, width);
+    if (command->subcommands) {
+        print_subcommands(file, command, width);
+    } else {
+        print_options(file, command->options, command->n_options, width);
+        print_options(file, common_options, n_common_options, width);
+    }
     fputc('\n', file);
     heading(file, "Examples");
     format_wrapped(file, command->examples, 2, 0, width);
 }
 
-int help_topic(const char *name) {
+const char *help_suggest_in(const tool_command *group, const char *word) {
+    const char *names[16];
+    size_t n = 0;
+    while (n < group->n_subcommands && n < sizeof names / sizeof *names) {
+        names[n] = command_word(group->subcommands[n]);
+        ++n;
+    }
+    return format_suggest(word, names, n);
+}
+
+int help_topic(const char *name, const char *word) {
     const tool_command *command = command_find(name);
+    if (command && command->subcommands && word) {
+        command = command_find_in(command, word);
+        if (!command) return error_usage(name, "no help on \"%s\"", word);
+    }
     if (command) {
         help_command(stdout, command);
         return EXIT_OK;

@@ -18,14 +18,35 @@
 #include "session.h"
 
 const tool_command *const commands[] = {
-    &command_train,      &command_prepare, &command_encode,   &command_decode, &command_compress,
-    &command_decompress, &command_eval,    &command_generate, &command_info,
+    &command_train,      &command_prepare, &command_encode,   &command_decode,   &command_compress,
+    &command_decompress, &command_eval,    &command_generate, &command_codebook, &command_info,
 };
 const size_t n_commands = sizeof commands / sizeof *commands;
 
 const tool_command *command_find(const char *name) {
     for (size_t i = 0; i < n_commands; ++i) {
         if (strcmp(commands[i]->name, name) == 0) return commands[i];
+    }
+    return NULL;
+}
+
+const char *command_word(const tool_command *command) {
+    const char *space = strrchr(command->name, ' ');
+    return space ? space + 1 : command->name;
+}
+
+const tool_command *command_find_in(const tool_command *group, const char *word) {
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        if (strcmp(command_word(group->subcommands[i]), word) == 0) return group->subcommands[i];
+    }
+    return NULL;
+}
+
+const tool_command *command_leaf(size_t i) {
+    for (size_t c = 0; c < n_commands; ++c) {
+        const size_t n = commands[c]->subcommands ? commands[c]->n_subcommands : 1;
+        if (i < n) return commands[c]->subcommands ? commands[c]->subcommands[i] : commands[c];
+        i -= n;
     }
     return NULL;
 }
@@ -135,6 +156,30 @@ static int unknown_command(const char *name) {
     return error_usage(NULL, "unknown %s \"%s\"", kind, name);
 }
 
+static bool asks_for_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* isobit codebook build ...: argv[0] is the group's name. */
+static int run_group(const tool_command *group, int argc, char **argv) {
+    if (argc < 2) {
+        help_command(stderr, group);
+        return EXIT_USAGE;
+    }
+    if (asks_for_help(argv[1])) {
+        help_command(stdout, group);
+        return EXIT_OK;
+    }
+    const tool_command *command = command_find_in(group, argv[1]);
+    if (command) return run_command(command, argc - 1, argv + 1);
+    const char *near = help_suggest_in(group, argv[1]);
+    if (near) {
+        return error_usage(group->name, "unknown command \"%s\"; did you mean \"%s\"?", argv[1],
+                           near);
+    }
+    return error_usage(group->name, "unknown command \"%s\"", argv[1]);
+}
+
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         help_overview(stderr);
@@ -145,12 +190,13 @@ static int dispatch(int argc, char **argv) {
         printf("isobit %s\n", isb_version());
         return EXIT_OK;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        return argc > 2 ? help_topic(argv[2]) : (help_overview(stdout), EXIT_OK);
+    if (asks_for_help(name)) {
+        return argc > 2 ? help_topic(argv[2], argv[3]) : (help_overview(stdout), EXIT_OK);
     }
     if (strcmp(name, "--generate") == 0) return generated_main(argc - 2, argv + 2);
     const tool_command *command = command_find(name);
-    return command ? run_command(command, argc - 1, argv + 1) : unknown_command(name);
+    if (!command) return unknown_command(name);
+    return (command->subcommands ? run_group : run_command)(command, argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv) {

@@ -123,23 +123,21 @@ static void put_environment(FILE *file) {
 static void write_main_page(FILE *file) {
     put_title(file, "isobit", "language models over neurally compressed text");
     put_heading(file, "SYNOPSIS");
-    fputs(
-        ".B isobit\n"
-        ".I COMMAND\n"
-        "[\\fIOPTION\\fR ...] [\\fIFILE\\fR ...]\n"
-        ".br\n"
-        ".B isobit help\n"
-        ".I NAME\n"
-        ".br\n"
-        ".B isobit \\-\\-version\n",
-        file);
+    fputs(".B isobit\n"
+          ".I COMMAND\n"
+          "[\\fIOPTION\\fR ...] [\\fIFILE\\fR ...]\n"
+          ".br\n"
+          ".B isobit help\n"
+          ".I NAME\n"
+          ".br\n"
+          ".B isobit \\-\\-version\n",
+          file);
     put_heading(file, "DESCRIPTION");
-    fputs(
-        "A small byte\\-level model (M1) turns text into tokens of equal information by "
-        "arithmetic coding, and a larger\n"
-        "model (M2) learns those tokens. The same M1 compresses files. Every code gives the same "
-        "bytes back.\n",
-        file);
+    fputs("A small byte\\-level model (M1) turns text into tokens of equal information by "
+          "arithmetic coding, and a larger\n"
+          "model (M2) learns those tokens. The same M1 compresses files. Every code gives the same "
+          "bytes back.\n",
+          file);
     put_heading(file, "COMMANDS");
     for (size_t i = 0; i < n_commands; ++i) {
         fprintf(file, ".TP\n\\fBisobit\\-%s\\fR(1)\n", commands[i]->name);
@@ -154,26 +152,56 @@ static void write_main_page(FILE *file) {
     put_exit_status(file);
 }
 
+static void put_synopsis(FILE *file, const tool_command *command) {
+    for (const char *line = command->synopsis; *line;) {
+        const size_t n = strcspn(line, "\n");
+        fprintf(file, ".B isobit %s\n", command->name);
+        put_text(file, line, n);
+        fputs("\n.br\n", file);
+        line += n + (line[n] == '\n');
+    }
+}
+
+static void put_options(FILE *file, const option_spec *options, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+        if (options[i].group) fprintf(file, ".SS \"%s\"\n", options[i].group);
+        put_option(file, &options[i]);
+    }
+}
+
+static void put_command(FILE *file, const tool_command *command) {
+    put_heading(file, "SYNOPSIS");
+    put_synopsis(file, command);
+    put_heading(file, "DESCRIPTION");
+    put_body(file, command->description);
+    put_heading(file, "OPTIONS");
+    put_options(file, command->options, command->n_options);
+    put_options(file, common_options, n_common_options);
+}
+
+/* One page for all subcommands, a section each. */
+static void put_group(FILE *file, const tool_command *group) {
+    put_heading(file, "SYNOPSIS");
+    for (size_t i = 0; i < group->n_subcommands; ++i) put_synopsis(file, group->subcommands[i]);
+    put_heading(file, "DESCRIPTION");
+    put_body(file, group->description);
+    for (size_t i = 0; i < group->n_subcommands; ++i) {
+        const tool_command *command = group->subcommands[i];
+        fprintf(file, ".SH \"isobit %s\"\n", command->name);
+        put_body(file, command->description);
+        put_options(file, command->options, command->n_options);
+        fputs(".SS \"Examples\"\n", file);
+        put_body(file, command->examples);
+    }
+    put_heading(file, "\"FOR ALL OF THEM\"");
+    put_options(file, common_options, n_common_options);
+}
+
 static void write_command_page(FILE *file, const tool_command *command) {
     char name[64];
     snprintf(name, sizeof name, "isobit-%s", command->name);
     put_title(file, name, command->summary);
-    put_heading(file, "SYNOPSIS");
-    for (const char *line = command->synopsis; *line;) {
-        const size_t n = strcspn(line, "\n");
-        fprintf(file, "%s.B isobit %s\n", line == command->synopsis ? "" : ".br\n", command->name);
-        put_text(file, line, n);
-        fputc('\n', file);
-        line += n + (line[n] == '\n');
-    }
-    put_heading(file, "DESCRIPTION");
-    put_body(file, command->description);
-    put_heading(file, "OPTIONS");
-    size_t i = 0;
-    for (const option_spec *option; (option = options_at(command, i)) != NULL; ++i) {
-        if (option->group) fprintf(file, ".SS \"%s\"\n", option->group);
-        put_option(file, option);
-    }
+    (command->subcommands ? put_group : put_command)(file, command);
     put_heading(file, "EXAMPLES");
     put_body(file, command->examples);
     put_environment(file);

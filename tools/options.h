@@ -49,9 +49,9 @@ typedef struct option_spec {
     option_type type;
     completion complete;
     size_t offset;
-    double low, high;    /* for numbers; high 0: no limit above */
-    const char *choices; /* "a|b|c": the only words (WORD, CHOICE), or words worth completing */
-    const char *initial; /* the default, set as if it had been given; NULL: none */
+    double low, high;      /* for numbers; high 0: no limit above */
+    const char *choices;   /* "a|b|c": the only words (WORD, CHOICE), or words worth completing */
+    const char *initial;   /* the default, set as if it had been given; NULL: none */
     const char *otherwise; /* the default that the library takes, shown only */
     const char *help;
 } option_spec;
@@ -64,8 +64,12 @@ typedef struct common_values {
 
 struct tool_session;
 
-typedef struct tool_command {
-    const char *name, *summary;
+/* A command; or a group of commands such as codebook: it has subcommands, and neither options nor
+ * run(). */
+typedef struct tool_command tool_command;
+struct tool_command {
+    const char *name; /* as it is typed: "train", "codebook build" */
+    const char *summary;
     const char *synopsis;    /* what follows "isobit NAME", a line each */
     const char *description; /* paragraphs; a line that begins with a space is kept as it is */
     const char *examples;    /* likewise */
@@ -75,7 +79,9 @@ typedef struct tool_command {
     size_t operands_offset; /* the text_list that gets them */
     size_t values_nbytes;
     int (*run)(struct tool_session *session, void *values); /* returns the exit code */
-} tool_command;
+    const tool_command *const *subcommands;                 /* NULL: not a group */
+    size_t n_subcommands;
+};
 
 extern const option_spec common_options[];
 extern const size_t n_common_options;

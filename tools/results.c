@@ -12,7 +12,10 @@
 
 enum { ENTRIES_MAX = 48 };
 
-typedef struct entry { const char *label; char text[320]; } entry;
+typedef struct entry {
+    char label[48];
+    char text[320];
+} entry;
 
 struct results {
     json_t *json;
@@ -42,25 +45,8 @@ static void add(results *r, const char *name, const char *label, const char *tex
     if (json_object_set_new(r->json, name, value) != 0) r->failed = true;
     if (!label || r->count == ENTRIES_MAX) return;
     entry *e = &r->entries[r->count++];
-    e->label = label;
+    snprintf(e->label, sizeof e->label, "%s", label);
     snprintf(e->text, sizeof e->text, "%s", text);
-}
-
-/* Length of the UTF-8 character at `at`, as RFC 3629 has it (no overlong forms, no surrogates); 0:
- * none. */
-static size_t utf8_length(const unsigned char *at, size_t nbytes) {
-    if (at[0] < 0x80) return 1;
-    const size_t n = at[0] >= 0xc2 && at[0] <= 0xdf   ? 2
-                     : at[0] >= 0xe0 && at[0] <= 0xef ? 3
-                     : at[0] >= 0xf0 && at[0] <= 0xf4 ? 4
-                                                      : 0;
-    if (n == 0 || n > nbytes) return 0;
-    for (size_t i = 1; i < n; ++i) {
-        if ((at[i] & 0xc0) != 0x80) return 0;
-    }
-    if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f)) return 0;
-    if ((at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) return 0;
-    return n;
 }
 
 void results_bytes(results *r, const char *name, const char *bytes, size_t nbytes) {
@@ -73,7 +59,7 @@ void results_bytes(results *r, const char *name, const char *bytes, size_t nbyte
     size_t at = 0;
     bool valid = true;
     for (size_t i = 0; i < nbytes;) {
-        const size_t n = utf8_length((const unsigned char *)bytes + i, nbytes - i);
+        const size_t n = format_utf8_length((const unsigned char *)bytes + i, nbytes - i);
         memcpy(text + at, n ? bytes + i : "\xef\xbf\xbd", n ? n : 3);
         at += n ? n : 3;
         i += n ? n : 1;
@@ -126,6 +112,37 @@ void results_seconds(results *r, const char *name, const char *label, double val
         snprintf(text, sizeof text, "%s", format_duration(value).text);
     }
     add(r, name, label, text, real_or_null(value));
+}
+
+/* A member of an object, as text. */
+static void describe_member(const json_t *value, char *text, size_t nbytes) {
+    if (json_is_string(value)) {
+        snprintf(text, nbytes, "%s", json_string_value(value));
+    } else if (json_is_integer(value) && json_integer_value(value) >= 0) {
+        snprintf(text, nbytes, "%s", format_grouped((uint64_t)json_integer_value(value)).text);
+    } else {
+        char *dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+        snprintf(text, nbytes, "%s", dumped ? dumped : "-");
+        free(dumped);
+    }
+}
+
+void results_object(results *r, const char *name, const char *text) {
+    json_t *object = r ? json_loads(text, 0, NULL) : NULL;
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        if (r->count == ENTRIES_MAX) break;
+        entry *e = &r->entries[r->count++];
+        snprintf(e->label, sizeof e->label, "%s: %s", name, key);
+        for (char *c = e->label; *c; ++c) *c = *c == '_' ? ' ' : *c;
+        describe_member(value, e->text, sizeof e->text);
+    }
+    if (json_object_set_new(r->json, name, object) != 0) r->failed = true;
 }
 
 static void print_text(const results *r, FILE *file) {

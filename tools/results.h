@@ -26,6 +26,8 @@ void results_flag(results *r, const char *name, const char *label, bool value);
 void results_real(results *r, const char *name, const char *label, int decimals, double value);
 /* Shown as 1.23M, kept exact in JSON. */
 void results_si(results *r, const char *name, const char *label, double value);
+/* `text` is a JSON object (else nothing is added); each of its members is a line "NAME: KEY". */
+void results_object(results *r, const char *name, const char *text);
 void results_seconds(results *r, const char *name, const char *label, double value);
 /* Writes and frees; returns 0, or the exit code when memory ran out (write errors show at exit). */
 int results_print(results *r, FILE *file, bool json);

@@ -19,12 +19,19 @@ typedef struct tool_session {
 
 /* In the order in which help lists them. */
 extern const tool_command command_train, command_prepare, command_encode, command_decode,
-    command_compress, command_decompress, command_eval, command_generate, command_info;
+    command_compress, command_decompress, command_eval, command_generate, command_codebook,
+    command_info;
 extern const tool_command *const commands[];
 extern const size_t n_commands;
 
 /* NULL: no command has that name. */
 const tool_command *command_find(const char *name);
+/* Among the subcommands of a group, by the last word of their names. */
+const tool_command *command_find_in(const tool_command *group, const char *word);
+/* "build" of "codebook build" */
+const char *command_word(const tool_command *command);
+/* The i-th of all commands that run: a group's subcommands instead of it; NULL past the last. */
+const tool_command *command_leaf(size_t i);
 
 /* ---- what several commands share: inputs.c ---- */
 

@@ -234,18 +234,26 @@ ISB_API isb_status isb_codebook_export(isb_context *context, const isb_codebook 
 
 /* ---- how it treats text ---- */
 
+/* A word is a longest run of ASCII letters, digits and bytes above 127. */
 typedef struct isb_codebook_measures {
-    size_t struct_size;
+    size_t struct_size; /* set by the caller */
     uint64_t n_documents, n_bytes, n_tokens;
-    double bytes_per_token;
-    double
-        whole_word_share; /* of the tokens: one whole word or more, with the spaces and marks around them */
-    double
-        spellings_per_word; /* mean number of different token sequences a word of `words` gets in its contexts */
-    uint64_t n_words; /* words of the list that occur */
+    double bytes_per_token; /* ends of documents are no tokens */
+    /* Of the tokens: those with one whole word or more, and the spaces and marks around them; a token that begins
+     * or ends inside a word is none. */
+    double whole_word_share;
+    /* How often a word looks different: the number of different sequences of ids (of the tokens that overlap the
+     * word), mean over the words of `words` that occur at least 10 times, byte for byte; 0: there is none. */
+    double spellings_per_word;
+    uint64_t n_words; /* these words */
     int64_t n_used;   /* ids that occur */
+    /* How far an edit reaches: tokens of the new text from the first to the last that differ from the old ones, mean
+     * over edits.  An edit puts in, takes out or replaces one byte; one edit in each 16 KiB of a document, at places
+     * and with bytes (of the same document) that a fixed seed chooses. */
+    double edit_tokens_changed;
 } isb_codebook_measures;
-/* words: a list of lower-case words, NULL: no spellings.  Errors: those of corpora. */
+/* words: [n_words] texts, NULL: no spellings.  corpus: NULL: defaults.  Errors: ARGUMENT, EMPTY (no byte of text),
+ * those of corpora. */
 ISB_API isb_status isb_codebook_measure(isb_context *context, const isb_codebook *codebook,
                                         const char *const *paths, size_t n_paths,
                                         const isb_corpus_options *corpus, const char *const *words,
