@@ -51,6 +51,24 @@ void isb__cdf_requantise(const uint32_t *cdf, int n, int precision_nbits, uint32
     isb__cdf_from_weights(weights, n, precision_nbits, out);
 }
 
+void isb__cdf_row(const uint32_t *cdf, int cdf_n, int cdf_precision_nbits, int n,
+                  int precision_nbits, uint16_t *row) {
+    uint32_t requantised[ISB__N_SYMBOLS + 1];
+    if (cdf_n != n || cdf_precision_nbits != precision_nbits) {
+        isb__cdf_requantise(cdf, n, precision_nbits, requantised);
+        cdf = requantised;
+    }
+    for (int x = 0; x < n; x++) row[x] = (uint16_t)cdf[x];
+}
+
+void isb__cdf_first_row(const uint16_t *row, int precision_nbits, int first_precision_nbits,
+                        uint16_t *first) {
+    uint32_t cdf[ISB__N_BYTES + 1];
+    for (int x = 0; x < ISB__N_BYTES; x++) cdf[x] = row[x];
+    cdf[ISB__N_BYTES] = UINT32_C(1) << precision_nbits;
+    isb__cdf_row(cdf, ISB__N_BYTES, precision_nbits, ISB__N_BYTES, first_precision_nbits, first);
+}
+
 typedef struct static_source {
     isb_context *ctx;
     uint32_t cdf[ISB__N_SYMBOLS + 1];

@@ -56,15 +56,9 @@ isb_status isb__lane_push_byte(isb_context *ctx, isb__lane *lane, uint8_t byte) 
     return ISB_OK;
 }
 
-/* M1's CDF as a row of the code: the first n_symbols symbols at the code's precision. */
 static void quantise(const isb__codec *codec, const uint32_t *cdf, uint16_t *row) {
-    uint32_t requantised[ISB__N_SYMBOLS + 1];
-    if (codec->source.n_symbols != codec->n_symbols ||
-        codec->source.precision_nbits != codec->params.precision_nbits) {
-        isb__cdf_requantise(cdf, codec->n_symbols, codec->params.precision_nbits, requantised);
-        cdf = requantised;
-    }
-    for (int x = 0; x < codec->n_symbols; x++) row[x] = (uint16_t)cdf[x];
+    isb__cdf_row(cdf, codec->source.n_symbols, codec->source.precision_nbits, codec->n_symbols,
+                 codec->params.precision_nbits, row);
 }
 
 static size_t n_wanted(const isb__lane *lane) {
@@ -149,13 +143,8 @@ isb_status isb__lanes_evaluate(isb__codec *codec, isb__lane *lanes, size_t n) {
     return ISB_OK;
 }
 
-/* A window's first byte at min(P, b) bits, so that its borders lie between cells. */
 static void quantise_first(const isb__codec *codec, const uint16_t *row, uint16_t *first) {
-    uint32_t cdf[ISB__N_BYTES + 1], requantised[ISB__N_BYTES + 1];
-    for (int x = 0; x < ISB__N_BYTES; x++) cdf[x] = row[x];
-    cdf[ISB__N_BYTES] = UINT32_C(1) << codec->params.precision_nbits;
-    isb__cdf_requantise(cdf, ISB__N_BYTES, codec->first_precision, requantised);
-    for (int x = 0; x < ISB__N_BYTES; x++) first[x] = (uint16_t)requantised[x];
+    isb__cdf_first_row(row, codec->params.precision_nbits, codec->first_precision, first);
 }
 
 const uint16_t *isb__lane_first_row(const isb__codec *codec, isb__lane *lane) {
