@@ -66,9 +66,9 @@ static void round_trip(isb__codec *codec, const uint8_t *text, size_t nbytes) {
 
 static void decode_noise(isb__codec *codec, const uint8_t *data, size_t nbytes) {
     const size_t count = nbytes / 2;
-    uint16_t *ids = malloc(count * sizeof *ids + 1); /* the exact size, for the sanitizer */
+    uint32_t *ids = malloc(count * sizeof *ids + 1); /* the exact size, for the sanitizer */
     require(ids != NULL);
-    for (size_t i = 0; i < count; i++) ids[i] = (uint16_t)(data[2 * i] | data[2 * i + 1] << 8);
+    for (size_t i = 0; i < count; i++) ids[i] = (uint32_t)(data[2 * i] | data[2 * i + 1] << 8);
     const isb__ids_view view = {ids, count};
     isb__decoded decoded;
     require(isb__codec_decode(codec, 1, &view, LIMIT_NBYTES, &decoded, NULL, NULL) == ISB_OK);

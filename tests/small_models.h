@@ -34,9 +34,9 @@ static inline isb_model *small_model(isb_context *ctx, int64_t vocab_size, int64
 }
 
 static inline void small_save(isb_context *ctx, isb_model *model, const char *tokenizer,
-                              const char *m1_identity, const char *dir) {
+                              const char *tokenizer_identity, const char *dir) {
     snprintf(model->tokenizer, sizeof model->tokenizer, "%s", tokenizer);
-    snprintf(model->m1_identity, sizeof model->m1_identity, "%s", m1_identity);
+    snprintf(model->tokenizer_identity, sizeof model->tokenizer_identity, "%s", tokenizer_identity);
     CHECK_OK(ctx, isb__dir_create(ctx, dir));
     CHECK_OK(ctx, isb__model_save(ctx, model, dir));
 }

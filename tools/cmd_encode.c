@@ -52,7 +52,7 @@ const tool_command command_encode = {
         "and u32 are little-endian ids of one document after another, without borders, so use "
         "them with --whole and one file when the text is to come back as it was. Text on a line "
         "each comes back with \"isobit decode --jsonl\", or joined without it.",
-    .examples = "  echo hello | isobit encode --tokenizer bytes\n"
+    .examples = "  echo hello | isobit encode\n"
                 "  isobit encode --whole --model m2 --format u16 -o book.ids book.txt\n"
                 "  isobit decode --model m2 --format u16 book.ids | cmp - book.txt",
     .options = encode_options,

@@ -18,8 +18,8 @@ static const option_spec prepare_options[] = {
      .complete = COMPLETE_FILE, AT(data),
      .help = "text files or folders, or \"-\" for standard input"},
     {.name = "tokenizer", .letter = 't', .metavar = "SPEC", .type = OPTION_TEXT,
-     .complete = COMPLETE_CHOICES, .initial = "bytes", AT(tokenizer),
-     .choices = "bytes|window:b=16|ac|static-ac",
+     .complete = COMPLETE_CHOICES, .initial = "codebook", AT(tokenizer),
+     .choices = "codebook|bytes|window:b=16|ac|static-ac",
      .help = "how text becomes tokens, see \"isobit help tokenizers\""},
     {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
      .help = "the M1 that the tokenizer needs"},
@@ -91,10 +91,12 @@ const tool_command command_prepare = {
         "Encodes documents and writes them in Megatron's form (PREFIX.bin, PREFIX.idx), with "
         "PREFIX.json saying what the ids mean. By default there are three datasets, PREFIX.train, "
         "PREFIX.valid and PREFIX.test: which one a document belongs to depends on its bytes "
-        "alone. The same text and tokenizer give the same files, with any number of threads. "
-        "Nothing appears under the final names unless all went well.",
-    .examples = "  isobit prepare --data corpus/ --tokenizer window:b=16 --m1 m1 --out tokens\n"
-                "  zcat a.jsonl.gz | isobit prepare -d - --input-format jsonl --out bytes",
+        "alone. The same text and tokenizer give the same files, with any number of threads. A "
+        "codebook is copied to PREFIX.isb-codebook, so that training needs nothing else. Nothing "
+        "appears under the final names unless all went well.",
+    .examples = "  isobit prepare --data corpus/ --out tokens\n"
+                "  isobit prepare --data corpus/ --tokenizer window:b=16 --m1 m1 --out windows\n"
+                "  zcat a.jsonl.gz | isobit prepare -d - --input-format jsonl --out tokens",
     .options = prepare_options,
     .n_options = sizeof prepare_options / sizeof *prepare_options,
     .operands = COMPLETE_FILE,

@@ -25,9 +25,10 @@ static const option_spec train_options[] = {
      .help = "text files or folders, \"-\" for standard input, or the prefix of a dataset made "
              "by \"isobit prepare\""},
     {.name = "tokenizer", .letter = 't', .metavar = "SPEC", .type = OPTION_TEXT,
-     .complete = COMPLETE_CHOICES, AT(tokenizer), .choices = "bytes|window:b=16|ac|static-ac",
+     .complete = COMPLETE_CHOICES, AT(tokenizer),
+     .choices = "codebook|bytes|window:b=16|ac|static-ac",
      .help = "how text becomes tokens, see \"isobit help tokenizers\"; a prepared dataset brings "
-             "its own. Without it: bytes"},
+             "its own. Without it: the default codebook; an M1 needs bytes"},
     {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
      .help = "the M1 behind the tokenizer; a copy is kept in the run's folder"},
     CORPUS_OPTION_FORMAT(train_values),
@@ -291,8 +292,9 @@ const tool_command command_train = {
         "TensorBoard reads DIR. The same seed and number of threads give the same model bit for "
         "bit, and so does a resumed run.",
     .examples =
-        "  isobit train --size nano --data corpus/ --out m1 --minutes 5 --cut-share 0.75\n"
-        "  isobit train --size 3m --data tokens --m1 m1 --out m2 --steps 20k\n"
+        "  isobit train --size nano --data corpus/ --out m2 --minutes 5\n"
+        "  isobit train --size nano --tokenizer bytes --data corpus/ --out m1 --cut-share 0.75\n"
+        "  isobit train --size 3m --data windows --m1 m1 --out m2-windows --steps 20k\n"
         "  isobit train --out m2 --resume --steps 40k",
     .options = train_options,
     .n_options = sizeof train_options / sizeof *train_options,

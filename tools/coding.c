@@ -13,7 +13,7 @@ int coding_options_from(tool_session *session, const coding_values *values,
     const int code = refuse_mixed_output(session, values->out);
     if (code != 0) return code;
     isb_encode_options_init(options);
-    options->tokenizer = values->model || values->tokenizer ? values->tokenizer : "bytes";
+    options->tokenizer = values->tokenizer; /* NULL: the default codebook, or the model's */
     options->m1_dir = values->m1;
     options->model_dir = values->model;
     options->format = (isb_ids_format)values->format;

@@ -14,8 +14,10 @@ typedef struct coding_values {
 #define CODING_OPTIONS(what)                                                                       \
     {.group = "Options", .name = "tokenizer", .letter = 't', .metavar = "SPEC",                    \
      .type = OPTION_TEXT, .complete = COMPLETE_CHOICES,                                            \
-     .choices = "bytes|window:b=16|ac|static-ac", .offset = offsetof(coding_values, tokenizer),    \
-     .help = "what the ids mean, see \"isobit help tokenizers\"; bytes without this and --model"}, \
+     .choices = "codebook|bytes|window:b=16|ac|static-ac",                                         \
+     .offset = offsetof(coding_values, tokenizer),                                                 \
+     .help = "what the ids mean, see \"isobit help tokenizers\"; the default codebook without "     \
+             "this and --model"},                                                                  \
     {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,                \
      .offset = offsetof(coding_values, m1), .help = "the M1 that the tokenizer needs"},            \
     {.name = "model", .letter = 'm', .metavar = "DIR", .type = OPTION_TEXT,                        \

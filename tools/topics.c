@@ -13,18 +13,28 @@ const topic topics[] = {
      "Measure it on documents it never saw, and let it write:\n\n"
      "    isobit eval --model m2 --data corpus/ --split test\n"
      "    isobit generate --model m2 --prompt \"The \"\n"},
-    {"tokenizers", "how text becomes ids: bytes, window, ac, static-ac",
+    {"tokenizers", "how text becomes ids: codebook, bytes, window, ac, static-ac, external",
      "A tokenizer is named by a short text, and a dataset or model remembers the full one.\n\n"
+     "    codebook                 the default: an id is a string of the library's codebook\n"
+     "    codebook:NAME            another one that the library has, or a file\n"
+     "    FILE.isb-codebook        a codebook's file, as \"isobit codebook build\" makes them\n"
      "    bytes                    an id is a byte\n"
      "    window:b=16              windows of b bits (8 to 128) of arithmetic code under M1\n"
      "    ac                       one arithmetic code over the whole document under M1\n"
-     "    static-ac                the same with fixed byte counts (train --size static)\n\n"
+     "    static-ac                the same with fixed byte counts (train --size static)\n"
+     "    external:NAME,vocab=N    ids of another program, for comparison\n\n"
+     "A codebook needs no M1 and no network: text is cut by greedy longest match, at the speed of "
+     "reading it. It is kept beside datasets (PREFIX.isb-codebook) and in the model's folder "
+     "(tokenizer.isb-codebook), so nothing else has to be named again.\n\n"
      "Parameters follow the colon, separated by commas. b: bits in a window. token=16, 8 or 1: "
      "bits in an id. variant=exact (the default) or delay give every byte string back; "
      "variant=greedy is the published method and does not always decode, so it is for comparison "
      "only. reset=K: M1 forgets its context every K windows, 0 never. precision: bits of the "
      "probabilities, 16 unless said otherwise.\n\n"
-     "All but bytes need an M1: name its folder with --m1.\n"},
+     "window, ac and static-ac need an M1: name its folder with --m1.\n\n"
+     "external: prepare reads JSONL with {\"ids\": [...], \"text\": \"...\"} in each line. Ids are "
+     "0 to N-2, and N-1 is the end of a document. Such a dataset can be trained on and measured "
+     "(isobit eval --data PREFIX), but its model cannot write text.\n"},
     {"data", "what text is read and how it is divided",
      "Text comes from plain files, JSONL files with a \"text\" field in each line (.jsonl, "
      ".ndjson), gzip or zstd of either, folders of those (in order of their names), or standard "

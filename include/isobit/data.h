@@ -89,10 +89,12 @@ ISB_API isb_status isb_prepare(isb_context *context, const char *const *paths, s
 
 typedef struct isb_dataset_info {
     uint64_t n_documents, n_tokens, n_bytes;
-    int64_t n_codes;
+    /* Ids 0 .. n_codes-1 are codes, n_codes is the boundary, and a model has n_ids ids: more than
+     * n_codes + 1 for a codebook with special ids after the boundary. */
+    int64_t n_codes, n_ids;
     int id_nbytes; /* 2 or 4 */
     char tokenizer[256];
-    char m1_identity[33];
+    char tokenizer_identity[33]; /* of the M1 or codebook behind the ids; "" if none */
 } isb_dataset_info;
 /* Reads and verifies PREFIX.json, .idx and .bin (full: the checksum of all tokens too). */
 ISB_API isb_status isb_dataset_get_info(isb_context *context, const char *prefix, int full,

@@ -27,10 +27,10 @@ typedef enum isb_position { ISB_POSITION_ROPE = 0, ISB_POSITION_T5 = 1 } isb_pos
 /* Decoder-only, pre-norm (RMS), no biases, gated MLP (three matrices). */
 typedef struct isb_model_config {
     size_t struct_size;
-    int64_t vocab_size;  /* V: codes plus the document boundary, which is the last id: V - 1 */
-    int64_t hidden_size; /* C, a multiple of 4 */
-    int64_t n_layers;    /* L */
-    int64_t n_heads;     /* H; head size C / H, even, at most 256 */
+    int64_t vocab_size; /* V: codes, the document boundary, and special ids after it if there are */
+    int64_t hidden_size;       /* C, a multiple of 4 */
+    int64_t n_layers;          /* L */
+    int64_t n_heads;           /* H; head size C / H, even, at most 256 */
     int64_t intermediate_size; /* F, a multiple of 4 */
     int64_t
         context_length; /* T: positions trained on; attention never reaches further back than T */
@@ -56,7 +56,7 @@ typedef struct isb_model_info {
         n_parameters_no_embed; /* without embedding and output matrix: the N of FLOPs = 2 N per token */
     char identity[33];         /* hash of exact weights and configuration, hexadecimal */
     char tokenizer[256];       /* "bytes", "window:b=16,...": what its ids mean */
-    char m1_identity[33];      /* the M1 behind the tokenizer; "" if none */
+    char tokenizer_identity[33]; /* the M1 or codebook behind the tokenizer; "" if none */
 } isb_model_info;
 
 /* Returns owned.  Errors: NOT_FOUND, FORMAT (not a model folder), CORRUPT (truncated or flipped: the text names the

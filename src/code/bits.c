@@ -22,12 +22,12 @@ isb_status isb__bits_put(isb_context *ctx, isb__bit_writer *writer, isb__u192 va
         nbits -= n;
         writer->n_free -= n;
         const uint64_t piece = isb__u192_shift_right(value, nbits).w[0] & ((UINT64_C(1) << n) - 1);
-        writer->ids[writer->count - 1] |= (uint16_t)(piece << writer->n_free);
+        writer->ids[writer->count - 1] |= (uint32_t)(piece << writer->n_free);
     }
     return ISB_OK;
 }
 
-isb__u192 isb__bits_get(const uint16_t *ids, int token_nbits, uint64_t position, int nbits) {
+isb__u192 isb__bits_get(const uint32_t *ids, int token_nbits, uint64_t position, int nbits) {
     isb__u192 value = {{0, 0, 0}};
     while (nbits > 0) {
         const size_t token = (size_t)(position / (uint64_t)token_nbits);

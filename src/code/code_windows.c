@@ -196,7 +196,7 @@ isb_status isb__windows_start_decode(isb__codec *codec, isb__lane *lane, isb__jo
 
 isb_status isb__windows_decode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {
     const int n = codec->params.token_nbits, b = codec->params.window_nbits;
-    const uint16_t *ids = job->codes[lane->document].ids;
+    const uint32_t *ids = job->codes[lane->document].ids;
     isb_status status = ISB_OK;
     while (lane->windows_left > 0 && status == ISB_OK) {
         if (!lane->in_window) {

@@ -56,13 +56,13 @@ typedef struct isb__bytes_view {
     size_t nbytes;
 } isb__bytes_view;
 typedef struct isb__ids_view {
-    const uint16_t *ids;
+    const uint32_t *ids;
     size_t count;
 } isb__ids_view;
 
 /* Output of one document; memory is the codec's and lasts until its next call. */
 typedef struct isb__encoded {
-    const uint16_t *ids;
+    const uint32_t *ids;
     size_t count;
     size_t n_windows;
 } isb__encoded;

@@ -94,7 +94,7 @@ struct isb__codec {
     size_t cdfs_capacity;
 
     /* Outputs of the last call: all documents' in one array. */
-    uint16_t *ids;
+    uint32_t *ids;
     uint8_t *bytes;
     size_t ids_capacity, bytes_capacity;
     size_t *offsets;

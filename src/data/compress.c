@@ -35,7 +35,7 @@ typedef struct work {
     isb__decoded *decoded;
     uint8_t *bytes; /* compression: raw bytes of a group, and of one packed chunk */
     uint8_t *packed;
-    uint16_t *id_memory; /* decompression: ids of a group */
+    uint32_t *id_memory; /* decompression: ids of a group */
     size_t packed_capacity, id_capacity;
     isb__progress_state progress;
     uint64_t raw_done;
@@ -251,7 +251,7 @@ static isb_status set_ids(work *w, size_t n, size_t *n_coded) {
     *n_coded = 0;
     for (size_t i = 0; i < n; i++) total += w->chunks[i].packed_nbytes;
     ISB_TRY(isb__grow_array(w->ctx, total, sizeof *w->id_memory, &w->id_capacity, &w->id_memory));
-    uint16_t *ids = w->id_memory;
+    uint32_t *ids = w->id_memory;
     for (size_t i = 0; i < n; i++) {
         const isb__container_chunk *chunk = &w->chunks[i];
         if (chunk->stored) continue;

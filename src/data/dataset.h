@@ -2,7 +2,10 @@
  *
  *   PREFIX.bin   ids of all documents, one after another, little-endian uint16 or int32
  *   PREFIX.idx   how many, how long, and where each document is
- *   PREFIX.json  ours: tokenizer, M1 identity, counts, checksums of the other two
+ *   PREFIX.json  ours: tokenizer, its identity, counts, checksums of the other two
+ *
+ * A codebook's dataset has the codebook beside it, PREFIX.isb-codebook, once for .train, .valid and
+ * .test together.
  *
  * A dataset holds codes only: the document boundary (id n_codes) is put between documents when rows
  * are read, so 65,536 codes fit uint16. */
@@ -15,18 +18,21 @@
 #include "base/io.h"
 
 typedef struct isb__dataset_writer isb__dataset_writer;
-/* n_codes decides the id type: <= 65536: uint16, else int32.  tokenizer, m1_identity: the canonical
- * text and 32 digits or "". Errors: RANGE (n_codes), those of files. */
-isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer,
-                                    const char *m1_identity, int64_t n_codes,
-                                    isb__dataset_writer **writer);
+/* Of `what` these are used: tokenizer, tokenizer_identity (the canonical text, 32 digits or ""),
+ * n_codes, n_ids.  n_codes decides the id type: <= 65536: uint16, else int32.  Errors: RANGE
+ * (n_codes, n_ids), those of files. */
+isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix,
+                                    const isb_dataset_info *what, isb__dataset_writer **writer);
 /* Errors: RANGE (an id >= n_codes; 2^31 tokens in one document), NO_SPACE, NO_MEMORY. */
-isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint32_t *ids, size_t count,
                                    uint64_t document_nbytes);
 /* Commits the three files, .json last; frees the writer.  On failure none of the three is left;
  * neither is an older dataset of this name if files were already being renamed. */
 isb_status isb__dataset_writer_commit(isb__dataset_writer *writer);
 void isb__dataset_writer_abort(isb__dataset_writer *writer);
+/* Where the codebook of this dataset is: PREFIX.isb-codebook, or that of PREFIX without .train,
+ * .valid or .test; *path == NULL: neither.  Returns owned. */
+isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char **path);
 /* Removes the three files, as far as they are there. */
 void isb__dataset_remove(const char *prefix);
 

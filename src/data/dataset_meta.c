@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/tokenizer.h"
+
 enum { VERSION = 1, LIMIT_NBYTES = 1 << 20 };
 static const char FORMAT[] = "isobit-dataset";
 
@@ -19,6 +21,26 @@ isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *s
     ISB_TRY(isb__alloc(ctx, capacity, path));
     snprintf(*path, capacity, "%s%s", prefix, suffix);
     return ISB_OK;
+}
+
+isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char **path) {
+    static const char *const sides[] = {"", ".train", ".valid", ".test"};
+    char *stem = NULL;
+    *path = NULL;
+    ISB_TRY(isb__strdup(ctx, prefix, &stem));
+    isb_status status = ISB_OK;
+    for (size_t i = 0; i < sizeof sides / sizeof *sides && status == ISB_OK && !*path; ++i) {
+        const size_t n = strlen(stem), m = strlen(sides[i]);
+        if (n < m || strcmp(stem + n - m, sides[i]) != 0) continue;
+        stem[n - m] = '\0';
+        status = isb__dataset_path(ctx, stem, ISB__CODEBOOK_SUFFIX, path);
+        if (status == ISB_OK && !isb__path_exists(*path)) {
+            isb__free(ctx, *path);
+            *path = NULL;
+        }
+    }
+    isb__free(ctx, stem);
+    return status;
 }
 
 /* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been
@@ -48,7 +70,7 @@ isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer,
         "format", FORMAT,
         "version", VERSION,
         "tokenizer", info->tokenizer,
-        "m1_identity", info->m1_identity,
+        isb__identity_key(info->tokenizer), info->tokenizer_identity,
         "n_codes", (json_int_t)info->n_codes,
         "id_nbytes", info->id_nbytes,
         "n_documents", (json_int_t)info->n_documents,
@@ -57,7 +79,10 @@ isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer,
         "bin_xxh3_64", bin_hex,
         "idx_xxh3_64", idx_hex);
     /* clang-format on */
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    const bool specials = info->n_ids != info->n_codes + 1;
+    const bool good =
+        !specials || json_object_set_new(root, "n_ids", json_integer(info->n_ids)) == 0;
+    char *text = root && good ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for a dataset's description");
     isb_status status = isb__writer_write(writer, text, strlen(text));
@@ -125,11 +150,14 @@ static isb_status check_format(const meta_reader *r) {
 
 static isb_status get_all(const meta_reader *r, isb__dataset_meta *meta) {
     isb_dataset_info *info = &meta->info;
-    uint64_t n_codes, id_nbytes;
+    uint64_t n_codes, n_ids, id_nbytes;
     ISB_TRY(check_format(r));
     ISB_TRY(get_text(r, "tokenizer", info->tokenizer, sizeof info->tokenizer));
-    ISB_TRY(get_text(r, "m1_identity", info->m1_identity, sizeof info->m1_identity));
-    ISB_TRY(get_number(r, "n_codes", INT32_MAX, &n_codes));
+    ISB_TRY(get_text(r, isb__identity_key(info->tokenizer), info->tokenizer_identity,
+                     sizeof info->tokenizer_identity));
+    ISB_TRY(get_number(r, "n_codes", INT32_MAX - 1, &n_codes));
+    n_ids = n_codes + 1;
+    if (json_object_get(r->root, "n_ids")) ISB_TRY(get_number(r, "n_ids", INT32_MAX, &n_ids));
     ISB_TRY(get_number(r, "id_nbytes", 4, &id_nbytes));
     ISB_TRY(get_number(r, "n_documents", INT64_MAX, &info->n_documents));
     ISB_TRY(get_number(r, "n_tokens", INT64_MAX, &info->n_tokens));
@@ -137,7 +165,13 @@ static isb_status get_all(const meta_reader *r, isb__dataset_meta *meta) {
     ISB_TRY(get_checksum(r, "bin_xxh3_64", &meta->bin_checksum));
     ISB_TRY(get_checksum(r, "idx_xxh3_64", &meta->idx_checksum));
     info->n_codes = (int64_t)n_codes;
+    info->n_ids = (int64_t)n_ids;
     info->id_nbytes = (int)id_nbytes;
+    if (n_ids <= n_codes) {
+        return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                         "%s: %" PRIu64 " ids for %" PRIu64 " codes and the boundary", r->path,
+                         n_ids, n_codes);
+    }
     if ((id_nbytes != 2 && id_nbytes != 4) || n_codes == 0) {
         return isb__fail(r->ctx, ISB_ERR_CORRUPT,
                          "%s: ids of %d bytes with %" PRIu64 " codes; ids have 2 or 4 bytes",

@@ -79,44 +79,32 @@ void isb__dataset_writer_abort(isb__dataset_writer *writer) {
     if (writer) writer_free(writer, false);
 }
 
-static isb_status set_text(isb_context *ctx, char *field, size_t capacity, const char *text,
-                           const char *name) {
-    const size_t length = strlen(text);
-    if (length >= capacity)
-        return isb__fail(ctx, ISB_ERR_RANGE, "the %s has %zu bytes, at most %zu fit", name, length,
-                         capacity - 1);
-    memcpy(field, text, length + 1);
-    return ISB_OK;
-}
-
 static isb_status writer_setup(isb__dataset_writer *writer, const char *prefix,
-                               const char *tokenizer, const char *m1_identity, int64_t n_codes) {
+                               const isb_dataset_info *what) {
     isb_context *ctx = writer->ctx;
     isb_dataset_info *info = &writer->meta.info;
-    if (n_codes < 1 || n_codes > INT32_MAX) {
+    if (what->n_codes < 1 || what->n_ids <= what->n_codes || what->n_ids > INT32_MAX) {
         return isb__fail(ctx, ISB_ERR_RANGE,
-                         "a tokenizer with %" PRId64
-                         " codes does not fit ids of 4 bytes (1 to 2147483647)",
-                         n_codes);
+                         "a tokenizer with %" PRId64 " codes and %" PRId64
+                         " ids; expected at least 1 code, the boundary, and ids of 4 bytes",
+                         what->n_codes, what->n_ids);
     }
-    info->n_codes = n_codes;
-    info->id_nbytes = n_codes <= 65536 ? 2 : 4;
-    ISB_TRY(set_text(ctx, info->tokenizer, sizeof info->tokenizer, tokenizer, "tokenizer's text"));
-    ISB_TRY(
-        set_text(ctx, info->m1_identity, sizeof info->m1_identity, m1_identity, "M1's identity"));
+    *info = *what;
+    info->n_documents = info->n_tokens = info->n_bytes = 0;
+    info->id_nbytes = info->n_codes <= 65536 ? 2 : 4;
     ISB_TRY(output_open(ctx, prefix, ".bin", &writer->bin));
     ISB_TRY(output_open(ctx, prefix, ".idx", &writer->idx));
     return output_open(ctx, prefix, ".json", &writer->json);
 }
 
-isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const char *tokenizer,
-                                    const char *m1_identity, int64_t n_codes,
+isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix,
+                                    const isb_dataset_info *what,
                                     isb__dataset_writer **writer_out) {
     *writer_out = NULL;
     isb__dataset_writer *writer = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *writer, &writer));
     writer->ctx = ctx;
-    const isb_status status = writer_setup(writer, prefix, tokenizer, m1_identity, n_codes);
+    const isb_status status = writer_setup(writer, prefix, what);
     if (status != ISB_OK) {
         isb__dataset_writer_abort(writer);
         return status;
@@ -125,31 +113,32 @@ isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix, const 
     return ISB_OK;
 }
 
-static isb_status write_wide(output *bin, const uint16_t *ids, size_t count) {
-    int32_t wide[PIECE_NIDS];
+static isb_status write_narrow(output *bin, const uint32_t *ids, size_t count) {
+    uint16_t narrow[PIECE_NIDS];
     while (count > 0) {
         const size_t n = count < PIECE_NIDS ? count : PIECE_NIDS;
-        for (size_t i = 0; i < n; ++i) wide[i] = ids[i];
-        ISB_TRY(output_write(bin, wide, n * sizeof *wide));
+        for (size_t i = 0; i < n; ++i) narrow[i] = (uint16_t)ids[i];
+        ISB_TRY(output_write(bin, narrow, n * sizeof *narrow));
         ids += n;
         count -= n;
     }
     return ISB_OK;
 }
 
-static isb_status check_ids(const isb__dataset_writer *writer, const uint16_t *ids, size_t count) {
+static isb_status check_ids(const isb__dataset_writer *writer, const uint32_t *ids, size_t count) {
     const isb_dataset_info *info = &writer->meta.info;
     for (size_t i = 0; i < count; ++i) {
         if (ids[i] < info->n_codes) continue;
-        return isb__fail(
-            writer->ctx, ISB_ERR_RANGE,
-            "id %u at token %zu of document %" PRIu64 " for %s: \"%s\" has ids 0 .. %" PRId64,
-            ids[i], i, info->n_documents, writer->bin.path, info->tokenizer, info->n_codes - 1);
+        return isb__fail(writer->ctx, ISB_ERR_RANGE,
+                         "id %" PRIu32 " at token %zu of document %" PRIu64
+                         " for %s: \"%s\" has ids 0 .. %" PRId64,
+                         ids[i], i, info->n_documents, writer->bin.path, info->tokenizer,
+                         info->n_codes - 1);
     }
     return ISB_OK;
 }
 
-static isb_status add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+static isb_status add(isb__dataset_writer *writer, const uint32_t *ids, size_t count,
                       uint64_t document_nbytes) {
     isb_dataset_info *info = &writer->meta.info;
     if (count > INT32_MAX) {
@@ -159,15 +148,15 @@ static isb_status add(isb__dataset_writer *writer, const uint16_t *ids, size_t c
     ISB_TRY(check_ids(writer, ids, count));
     ISB_TRY(isb__grow_array(writer->ctx, (size_t)info->n_documents + 1, sizeof *writer->lengths,
                             &writer->lengths_capacity, &writer->lengths));
-    ISB_TRY(info->id_nbytes == 2 ? output_write(&writer->bin, ids, count * sizeof *ids)
-                                 : write_wide(&writer->bin, ids, count));
+    ISB_TRY(info->id_nbytes == 4 ? output_write(&writer->bin, ids, count * sizeof *ids)
+                                 : write_narrow(&writer->bin, ids, count));
     writer->lengths[info->n_documents++] = (int32_t)count;
     info->n_tokens += count;
     info->n_bytes += document_nbytes;
     return ISB_OK;
 }
 
-isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint16_t *ids, size_t count,
+isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint32_t *ids, size_t count,
                                    uint64_t document_nbytes) {
     if (writer->status == ISB_OK) writer->status = add(writer, ids, count, document_nbytes);
     return writer->status;

@@ -16,7 +16,7 @@ typedef struct decoder {
     isb__scan scan;
     isb__writer *writer;
     const char *in_path;
-    uint16_t *ids; /* documents of the batch, one after another */
+    uint32_t *ids; /* documents of the batch, one after another */
     size_t n_ids, ids_capacity, n_documents;
     size_t ends[BATCH_NDOCUMENTS]; /* in ids */
     isb__ids_view views[BATCH_NDOCUMENTS];
@@ -41,11 +41,12 @@ static isb_status write_jsonl(isb__writer *writer, const uint8_t *bytes, size_t 
 
 static isb_status deliver(decoder *d, const isb__decoded *decoded, size_t n_ids) {
     if (decoded->status != ISB_OK) {
-        return isb__fail(
-            d->ctx, decoded->status,
-            "%s: document %" PRIu64 " (%zu ids) does not decode after %zu bytes of text; was it "
-            "made by \"%s\" with this M1?",
-            d->in_path, d->result.n_documents + 1, n_ids, decoded->nbytes, d->tokenizer->spec);
+        return isb__fail(d->ctx, decoded->status,
+                         "%s: document %" PRIu64
+                         " (%zu ids) does not decode after %zu bytes of text; was it "
+                         "made by \"%s\"%s?",
+                         d->in_path, d->result.n_documents + 1, n_ids, decoded->nbytes,
+                         d->tokenizer->spec, d->tokenizer->m1_dir ? " with this M1" : "");
     }
     if (d->options->jsonl_out) {
         ISB_TRY(write_jsonl(d->writer, decoded->bytes, decoded->nbytes));
@@ -71,7 +72,7 @@ static isb_status flush(decoder *d) {
     }
     if (d->n_documents == 0) return ISB_OK;
     ISB_TRY(
-        isb__codec_decode(d->tokenizer->codec, d->n_documents, d->views, 0, d->decoded, report, d));
+        isb__tokenizer_decode(d->tokenizer, d->n_documents, d->views, 0, d->decoded, report, d));
     for (size_t i = 0; i < d->n_documents; ++i)
         ISB_TRY(deliver(d, &d->decoded[i], d->views[i].count));
     d->n_ids = d->n_documents = 0;
@@ -95,7 +96,7 @@ static isb_status add_id(decoder *d, uint32_t id, const char *unit, uint64_t pos
             d->in_path, unit, position, id, d->tokenizer->spec, d->tokenizer->n_codes - 1);
     }
     ISB_TRY(isb__grow_array(d->ctx, d->n_ids + 1, sizeof *d->ids, &d->ids_capacity, &d->ids));
-    d->ids[d->n_ids++] = (uint16_t)id;
+    d->ids[d->n_ids++] = id;
     return ISB_OK;
 }
 

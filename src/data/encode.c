@@ -1,4 +1,4 @@
-/* Batches of documents through a codec.  A batch is closed when it has 8 MiB or 4096 documents:
+/* Batches of documents through a tokenizer.  A batch is closed when it has 8 MiB or 4096 documents:
  * enough for every stream of M1 to be busy most of the time, since a batch ends with its slowest
  * document. */
 #include "data/encode.h"
@@ -47,7 +47,8 @@ static isb_status flush(batch *b) {
     for (size_t i = 0; i < b->n_documents; from = b->ends[i++]) {
         b->views[i] = (isb__bytes_view){b->bytes + from, b->ends[i] - from};
     }
-    ISB_TRY(isb__codec_encode(b->job->codec, b->n_documents, b->views, b->encoded, report, b));
+    ISB_TRY(
+        isb__tokenizer_encode(b->job->tokenizer, b->n_documents, b->views, b->encoded, report, b));
     for (size_t i = 0; i < b->n_documents; ++i)
         ISB_TRY(deliver(b->job, &b->views[i], &b->encoded[i]));
     b->n_bytes = b->n_documents = 0;
@@ -96,7 +97,7 @@ isb_status isb__encode_document(isb__encode_job *job, const uint8_t *bytes, size
     const isb__bytes_view view = {bytes, nbytes};
     isb__encoded encoded;
     isb_status status =
-        isb__codec_encode(job->codec, 1, &view, &encoded, report_document, &progress);
+        isb__tokenizer_encode(job->tokenizer, 1, &view, &encoded, report_document, &progress);
     if (status == ISB_OK) status = deliver(job, &view, &encoded);
     isb__progress_end(&progress, (double)job->n_bytes, "");
     return status;

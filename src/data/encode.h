@@ -1,15 +1,15 @@
-/* Documents of a corpus through a codec, in batches (M1 is fast when it evaluates many streams
+/* Documents of a corpus through a tokenizer, in batches (M1 is fast when it evaluates many streams
  * together), in order. */
 #ifndef ISB_DATA_ENCODE_H
 #define ISB_DATA_ENCODE_H
 
 #include <isobit/data.h>
 
-#include "code/codec.h"
+#include "data/tokenizer.h"
 
 typedef struct isb__encode_job {
     isb_context *ctx;
-    isb__codec *codec;
+    isb__tokenizer *tokenizer;
     isb_corpus *corpus; /* borrowed; read to its end */
     const char *task;   /* for progress */
     /* Gets every document with its ids, in corpus order. */

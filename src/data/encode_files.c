@@ -41,15 +41,19 @@ isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *
                          "a tokenizer (%s) and a model (%s) are named; one says it all",
                          options->tokenizer, options->model_dir);
     }
-    if (options->model_dir) return open_for_model(ctx, options, tokenizer);
-    return isb__tokenizer_open(ctx, options->tokenizer ? options->tokenizer : "bytes",
-                               options->m1_dir, tokenizer);
-}
-
-bool isb__codec_is_concatenable(const isb__codec *codec) {
-    const isb__code_params *params = isb__codec_params(codec);
-    return params->kind == ISB__CODE_BYTES ||
-           (params->kind == ISB__CODE_EQUAL_INFO && params->reset_windows == 1);
+    ISB_TRY(options->model_dir
+                ? open_for_model(ctx, options, tokenizer)
+                : isb__tokenizer_open(ctx, options->tokenizer ? options->tokenizer : "codebook",
+                                      options->m1_dir, tokenizer));
+    const isb__tokenizer *t = *tokenizer;
+    if (options->format != ISB_IDS_U16 || t->n_codes <= 65536) return ISB_OK;
+    const isb_status status = isb__fail(
+        ctx, ISB_ERR_ARGUMENT,
+        "\"%s\" has %lld ids, and ids of 2 bytes (u16) end at 65535; use u32, text or json",
+        t->spec, (long long)t->n_codes);
+    isb__tokenizer_free(*tokenizer);
+    *tokenizer = NULL;
+    return status;
 }
 
 typedef struct ids_output {
@@ -104,7 +108,8 @@ static isb_status write_u32(isb__writer *writer, const isb__encoded *encoded) {
         for (; n < sizeof piece && from < encoded->count; ++from, n += 4) {
             piece[n] = (uint8_t)encoded->ids[from];
             piece[n + 1] = (uint8_t)(encoded->ids[from] >> 8);
-            piece[n + 2] = piece[n + 3] = 0;
+            piece[n + 2] = (uint8_t)(encoded->ids[from] >> 16);
+            piece[n + 3] = (uint8_t)(encoded->ids[from] >> 24);
         }
         ISB_TRY(isb__writer_write(writer, piece, n));
     }
@@ -129,7 +134,7 @@ static isb_status write_document(void *user, const isb__bytes_view *document,
     ids_output *out = user;
     (void)document;
     const bool has_lines = out->format == ISB_IDS_TEXT || out->format == ISB_IDS_JSON;
-    if (!has_lines && out->n_documents > 0 && !isb__codec_is_concatenable(out->tokenizer->codec)) {
+    if (!has_lines && out->n_documents > 0 && !isb__tokenizer_is_concatenable(out->tokenizer)) {
         return isb__fail(
             out->ctx, ISB_ERR_ARGUMENT,
             "ids of 2 or 4 bytes do not show where a document ends, and \"%s\" needs that "
@@ -183,11 +188,8 @@ isb_status isb_encode_files(isb_context *ctx, const char *const *paths, size_t n
     ISB_TRY(isb__encode_options_open(ctx, options, &tokenizer));
     out.tokenizer = tokenizer;
     out.format = options->format;
-    isb__encode_job job = {.ctx = ctx,
-                           .codec = tokenizer->codec,
-                           .task = "encode",
-                           .sink = write_document,
-                           .user = &out};
+    isb__encode_job job = {
+        .ctx = ctx, .tokenizer = tokenizer, .task = "encode", .sink = write_document, .user = &out};
     ISB_TRY_GOTO(isb__writer_open(ctx, out_path, &out.writer));
     ISB_TRY_GOTO(options->whole_file ? encode_whole_file(&job, paths, n_paths)
                                      : encode_corpus(&job, paths, n_paths, &options->corpus));

@@ -11,8 +11,4 @@
 isb_status isb__encode_options_open(isb_context *ctx, const isb_encode_options *options,
                                     isb__tokenizer **tokenizer);
 
-/* Is decode(ids of x, ids of y) == x, y for this code?  Where it is not, a file of ids must keep
- * documents apart. */
-bool isb__codec_is_concatenable(const isb__codec *codec);
-
 #endif

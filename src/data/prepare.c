@@ -1,9 +1,11 @@
-/* isb_prepare(): text to token datasets.  One pass over the corpus; each document is encoded, and
- * with split_files goes to the dataset of its side. */
+/* isb_prepare(): text to token datasets.  One pass over the corpus; each document is encoded, or its
+ * ids come with it, and with split_files goes to the dataset of its side. */
 #include <string.h>
+#include <unistd.h>
 
-#include "data/dataset.h"
+#include "data/dataset_meta.h"
 #include "data/encode.h"
+#include "data/import.h"
 #include "data/options.h"
 #include "data/split.h"
 #include "data/tokenizer.h"
@@ -21,7 +23,7 @@ typedef struct preparation {
 } preparation;
 
 void isb_prepare_options_init(isb_prepare_options *options) {
-    *options = (isb_prepare_options){.struct_size = sizeof *options, .tokenizer = "bytes"};
+    *options = (isb_prepare_options){.struct_size = sizeof *options, .tokenizer = "codebook"};
     isb_corpus_options_init(&options->corpus);
 }
 
@@ -50,15 +52,16 @@ static isb_status open_corpus(preparation *p, const char *const *paths, size_t n
 static isb_status open_outputs(preparation *p, const char *out_prefix) {
     static const char *const sides[N_OUTPUTS_MAX] = {".train", ".valid", ".test"};
     const isb__tokenizer *tokenizer = p->tokenizer;
+    isb_dataset_info what = {.n_codes = tokenizer->n_codes, .n_ids = tokenizer->n_ids};
+    memcpy(what.tokenizer, tokenizer->spec, sizeof what.tokenizer);
+    memcpy(what.tokenizer_identity, tokenizer->identity, sizeof what.tokenizer_identity);
     p->n_outputs = p->options->split_files ? 3 : 1;
     for (size_t i = 0; i < p->n_outputs; ++i) {
         const size_t capacity = strlen(out_prefix) + 8;
         ISB_TRY(isb__alloc(p->ctx, capacity, &p->prefixes[i]));
         strcpy(p->prefixes[i], out_prefix);
         if (p->n_outputs > 1) strcat(p->prefixes[i], sides[i]);
-        ISB_TRY(isb__dataset_writer_open(p->ctx, p->prefixes[i], tokenizer->spec,
-                                         tokenizer->m1_identity, tokenizer->n_codes,
-                                         &p->writers[i]));
+        ISB_TRY(isb__dataset_writer_open(p->ctx, p->prefixes[i], &what, &p->writers[i]));
     }
     return ISB_OK;
 }
@@ -78,34 +81,62 @@ static isb_status add_document(void *user, const isb__bytes_view *document,
                                    document->nbytes);
 }
 
-/* All or none: when one of three fails, those already in place are removed. */
-static isb_status commit_outputs(preparation *p) {
-    isb_status status = ISB_OK;
+/* The codebook goes beside the datasets, so that they can be trained on without its file. */
+static isb_status save_codebook(preparation *p, const char *out_prefix, char **path) {
+    *path = NULL;
+    if (!p->tokenizer->codebook) return ISB_OK;
+    ISB_TRY(isb__dataset_path(p->ctx, out_prefix, ISB__CODEBOOK_SUFFIX, path));
+    return isb_codebook_save(p->ctx, p->tokenizer->codebook, *path);
+}
+
+/* All or none: when one fails, those already in place are removed. */
+static isb_status commit_outputs(preparation *p, const char *out_prefix) {
+    char *codebook = NULL;
     size_t n_done = 0;
+    isb_status status = save_codebook(p, out_prefix, &codebook);
     for (; n_done < p->n_outputs && status == ISB_OK; ++n_done) {
         status = isb__dataset_writer_commit(p->writers[n_done]);
         p->writers[n_done] = NULL;
     }
     for (size_t i = 0; i + 1 < n_done && status != ISB_OK; ++i) isb__dataset_remove(p->prefixes[i]);
+    if (codebook && status != ISB_OK) unlink(codebook);
+    isb__free(p->ctx, codebook);
     return status;
 }
 
-static isb_status encode(preparation *p, isb_prepare_result *result) {
-    isb__codec *codec = p->tokenizer->codec;
+static isb_status import_ids(preparation *p, const char *const *paths, size_t n_paths,
+                             isb_prepare_result *result) {
+    isb_corpus_options options = p->options->corpus;
+    if (p->options->split_files) options.split = ISB_SPLIT_ALL;
+    isb__import_job job = {.ctx = p->ctx,
+                           .tokenizer = p->tokenizer,
+                           .paths = paths,
+                           .n_paths = n_paths,
+                           .options = &options,
+                           .needs_text = p->options->split_files != 0,
+                           .sink = add_document,
+                           .user = p};
+    ISB_TRY(isb__import_ids(&job));
+    result->n_documents = job.n_documents;
+    result->n_tokens = job.n_tokens;
+    result->n_bytes = job.n_bytes;
+    return ISB_OK;
+}
+
+static isb_status encode(preparation *p, const char *const *paths, size_t n_paths,
+                         isb_prepare_result *result) {
     isb__encode_job job = {.ctx = p->ctx,
-                           .codec = codec,
-                           .corpus = p->corpus,
+                           .tokenizer = p->tokenizer,
                            .task = "prepare",
                            .sink = add_document,
                            .user = p};
-    isb__codec_check_windows(codec, p->options->check_windows);
+    ISB_TRY(open_corpus(p, paths, n_paths));
+    job.corpus = p->corpus;
+    if (p->tokenizer->codec)
+        isb__codec_check_windows(p->tokenizer->codec, p->options->check_windows);
     ISB_TRY(isb__encode_corpus(&job));
-    if (job.n_bytes == 0) {
-        return isb__fail(p->ctx, ISB_ERR_EMPTY,
-                         "the input has no text on the wanted side of the split");
-    }
     isb__codec_stats stats;
-    isb__codec_stats_get(codec, &stats);
+    isb__tokenizer_stats(p->tokenizer, &stats);
     *result = (isb_prepare_result){
         .n_documents = job.n_documents,
         .n_tokens = job.n_tokens,
@@ -113,9 +144,21 @@ static isb_status encode(preparation *p, isb_prepare_result *result) {
         .n_windows = job.n_windows,
         .n_windows_failed = stats.windows_failed,
         .n_documents_failed = stats.documents_failed,
-        .bytes_per_token = job.n_tokens ? (double)job.n_bytes / (double)job.n_tokens : 0,
         .m1_bytes = stats.m1_bytes,
     };
+    return ISB_OK;
+}
+
+static isb_status make_tokens(preparation *p, const char *const *paths, size_t n_paths,
+                              isb_prepare_result *result) {
+    const bool external = isb__spec_is_external(p->tokenizer->spec);
+    ISB_TRY((external ? import_ids : encode)(p, paths, n_paths, result));
+    if (result->n_bytes == 0) {
+        return isb__fail(p->ctx, ISB_ERR_EMPTY,
+                         "the input has no text on the wanted side of the split");
+    }
+    if (result->n_tokens > 0)
+        result->bytes_per_token = (double)result->n_bytes / (double)result->n_tokens;
     return ISB_OK;
 }
 
@@ -137,11 +180,10 @@ isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_path
     const double start_s = isb__now_s();
     if (result) *result = found;
     ISB_TRY(check(ctx, options, out_prefix));
-    ISB_TRY_GOTO(open_corpus(&p, paths, n_paths));
     ISB_TRY_GOTO(isb__tokenizer_open(ctx, options->tokenizer, options->m1_dir, &p.tokenizer));
     ISB_TRY_GOTO(open_outputs(&p, out_prefix));
-    ISB_TRY_GOTO(encode(&p, &found));
-    ISB_TRY_GOTO(commit_outputs(&p));
+    ISB_TRY_GOTO(make_tokens(&p, paths, n_paths, &found));
+    ISB_TRY_GOTO(commit_outputs(&p, out_prefix));
     found.seconds = isb__now_s() - start_s;
     if (result) *result = found;
 fail:

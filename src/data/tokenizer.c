@@ -1,5 +1,5 @@
 /* Tokenizers by name: a short text is parsed against one table of parameters, an M1 is opened,
- * and a codec made of both. */
+ * and a codec made of both; or the text names a codebook, or ids of another program. */
 #include "data/tokenizer.h"
 
 #include <stdio.h>
@@ -48,10 +48,11 @@ static isb_status parse_kind(parser *p, size_t length) {
             memcmp(kind_names[p->kind], p->spec, length) == 0)
             return ISB_OK;
     }
-    return isb__fail(p->ctx, ISB_ERR_ARGUMENT,
-                     "tokenizer \"%s\": \"%.*s\" is not known; allowed are bytes, window, ac and "
-                     "static-ac",
-                     p->spec, (int)length, p->spec);
+    return isb__fail(
+        p->ctx, ISB_ERR_ARGUMENT,
+        "tokenizer \"%s\": \"%.*s\" is not known; allowed are codebook, bytes, window, "
+        "ac, static-ac, external, and a file *%s",
+        p->spec, (int)length, p->spec, ISB__CODEBOOK_SUFFIX);
 }
 
 static bool key_allowed(const parser *p, int key) {
@@ -174,7 +175,7 @@ isb_status isb__tokenizer_parse(isb_context *ctx, const char *spec, isb__code_pa
     return ISB_OK;
 }
 
-/* ---- life ---- */
+/* ---- codes ---- */
 
 static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_static,
                           isb__cdf_source *source) {
@@ -192,30 +193,99 @@ static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_stat
             t->spec, m1_dir);
     }
     ISB_TRY(isb__m1_open(t->ctx, m1_dir, M1_STREAMS, source));
-    isb__id128_hex(&source->identity, t->m1_identity);
+    isb__id128_hex(&source->identity, t->identity);
     return ISB_OK;
 }
+
+static isb_status open_codec(isb__tokenizer *t, const char *spec, const char *m1_dir) {
+    isb__code_params params;
+    isb__cdf_source source = {.self = NULL};
+    bool is_static;
+    ISB_TRY(isb__tokenizer_parse(t->ctx, spec, &params, &is_static, t->spec));
+    const bool has_m1 = params.kind != ISB__CODE_BYTES;
+    if (has_m1) ISB_TRY(open_m1(t, m1_dir, is_static, &source));
+    const isb_status status =
+        isb__codec_create(t->ctx, &params, has_m1 ? &source : NULL, &t->codec);
+    if (status != ISB_OK) {
+        if (source.free) source.free(source.self);
+        return status;
+    }
+    t->n_codes = isb__codec_n_codes(t->codec);
+    t->n_ids = t->n_codes + 1;
+    return ISB_OK;
+}
+
+/* ---- codebooks ---- */
+
+static bool ends_with(const char *text, const char *suffix) {
+    const size_t n = strlen(text), m = strlen(suffix);
+    return n > m && strcmp(text + n - m, suffix) == 0;
+}
+
+bool isb__spec_is_codebook(const char *spec) {
+    return strcmp(spec, "codebook") == 0 || strncmp(spec, "codebook:", 9) == 0 ||
+           ends_with(spec, ISB__CODEBOOK_SUFFIX);
+}
+
+static isb_status open_codebook(isb__tokenizer *t, const char *spec) {
+    const char *where = strncmp(spec, "codebook:", 9) == 0 ? spec + 9
+                        : strcmp(spec, "codebook") == 0    ? NULL
+                                                           : spec;
+    if (where && !*where) {
+        return isb__fail(t->ctx, ISB_ERR_ARGUMENT,
+                         "tokenizer \"%s\": a name or file is missing after the colon", spec);
+    }
+    ISB_TRY(isb_codebook_open(t->ctx, where, &t->codebook));
+    isb_codebook_info info = {.struct_size = sizeof info};
+    isb_codebook_get_info(t->codebook, &info);
+    snprintf(t->spec, sizeof t->spec, "codebook:%s", info.name);
+    memcpy(t->identity, info.identity, sizeof t->identity);
+    t->n_codes = info.n_codes;
+    t->n_ids = info.n_ids;
+    return ISB_OK;
+}
+
+/* ---- ids of other programs ---- */
+
+bool isb__spec_is_external(const char *spec) {
+    return strcmp(spec, "external") == 0 || strncmp(spec, "external:", 9) == 0;
+}
+
+static isb_status open_external(isb__tokenizer *t, const char *spec) {
+    enum { LOW = 3, HIGH = 1 << 24 };
+    const char *comma = strchr(spec, ','), *vocab = comma ? comma + 1 : "";
+    char *end = NULL;
+    long n = 0;
+    if (strncmp(vocab, "vocab=", 6) == 0 && vocab[6] >= '0' && vocab[6] <= '9')
+        n = strtol(vocab + 6, &end, 10);
+    const bool named = strncmp(spec, "external:", 9) == 0 && comma > spec + 9;
+    if (!named || !end || *end || n < LOW || n > HIGH || strlen(spec) >= sizeof t->spec) {
+        return isb__fail(t->ctx, ISB_ERR_ARGUMENT,
+                         "tokenizer \"%s\": expected external:NAME,vocab=N, where N from %d to %d "
+                         "counts the other program's ids and the boundary",
+                         spec, LOW, HIGH);
+    }
+    snprintf(t->spec, sizeof t->spec, "%s", spec);
+    t->n_codes = n - 1;
+    t->n_ids = n;
+    return ISB_OK;
+}
+
+/* ---- life ---- */
 
 isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m1_dir,
                                isb__tokenizer **tokenizer) {
     *tokenizer = NULL;
     isb__tokenizer *t = NULL;
-    isb__code_params params;
-    isb__cdf_source source = {.self = NULL};
-    bool is_static;
     ISB_TRY(isb__alloc(ctx, sizeof *t, &t));
     t->ctx = ctx;
-    isb_status status = isb__tokenizer_parse(ctx, spec, &params, &is_static, t->spec);
-    const bool has_m1 = status == ISB_OK && params.kind != ISB__CODE_BYTES;
-    if (has_m1) status = open_m1(t, m1_dir, is_static, &source);
-    if (status == ISB_OK)
-        status = isb__codec_create(ctx, &params, has_m1 ? &source : NULL, &t->codec);
+    const isb_status status = isb__spec_is_codebook(spec)   ? open_codebook(t, spec)
+                              : isb__spec_is_external(spec) ? open_external(t, spec)
+                                                            : open_codec(t, spec, m1_dir);
     if (status != ISB_OK) {
-        if (source.free) source.free(source.self);
         isb__tokenizer_free(t);
         return status;
     }
-    t->n_codes = isb__codec_n_codes(t->codec);
     *tokenizer = t;
     return ISB_OK;
 }
@@ -223,18 +293,28 @@ isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m
 void isb__tokenizer_free(isb__tokenizer *t) {
     if (!t) return;
     isb__codec_free(t->codec);
+    isb_codebook_free(t->codebook);
+    isb__tokenizer_memory_free(t->ctx, &t->memory);
     isb__free(t->ctx, t->m1_dir);
     isb__free(t->ctx, t);
 }
 
-/* A model that was trained on ids of another M1 would read noise. */
-static isb_status check_m1(const isb__tokenizer *t, const isb_model *model) {
-    if (strcmp(t->m1_identity, model->m1_identity) == 0) return ISB_OK;
+/* A model that was trained on ids of another M1 or codebook would read noise. */
+static isb_status check_identity(const isb__tokenizer *t, const isb_model *model,
+                                 const char *model_dir) {
+    if (strcmp(t->identity, model->tokenizer_identity) == 0) return ISB_OK;
+    if (t->codebook) {
+        return isb__fail(t->ctx, ISB_ERR_MISMATCH,
+                         "the model was trained on ids of the codebook %s, but %s/%s is %s (%s); "
+                         "put the one it was trained with there",
+                         model->tokenizer_identity, model_dir, ISB__CODEBOOK_NAME, t->identity,
+                         t->spec);
+    }
     return isb__fail(
         t->ctx, ISB_ERR_MISMATCH,
         "the model was trained on tokens of the M1 %s, but %s has the identity %s; give "
         "the folder of the M1 it was trained with",
-        model->m1_identity, t->m1_dir ? t->m1_dir : "no M1", t->m1_identity);
+        model->tokenizer_identity, t->m1_dir ? t->m1_dir : "no M1", t->identity);
 }
 
 isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *model,
@@ -248,16 +328,20 @@ isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *mode
             model_dir);
     }
     isb__tokenizer *t = NULL;
-    char *own_m1 = NULL;
-    ISB_TRY(isb__path_join(ctx, model_dir, "m1", &own_m1));
-    isb_status status = isb__tokenizer_open(ctx, model->tokenizer, m1_dir ? m1_dir : own_m1, &t);
-    isb__free(ctx, own_m1);
-    if (status == ISB_OK) status = check_m1(t, model);
-    if (status == ISB_OK && model->config.vocab_size != t->n_codes + 1) {
-        status = isb__fail(
-            ctx, ISB_ERR_SHAPE,
-            "%s: the model has %lld ids; the tokenizer \"%s\" has %lld and the boundary", model_dir,
-            (long long)model->config.vocab_size, t->spec, (long long)t->n_codes);
+    char *own = NULL;
+    const bool codebook = isb__spec_is_codebook(model->tokenizer);
+    ISB_TRY(isb__path_join(ctx, model_dir, codebook ? ISB__CODEBOOK_NAME : "m1", &own));
+    isb_status status = codebook
+                            ? isb__tokenizer_open(ctx, own, NULL, &t)
+                            : isb__tokenizer_open(ctx, model->tokenizer, m1_dir ? m1_dir : own, &t);
+    isb__free(ctx, own);
+    if (status == ISB_OK) status = check_identity(t, model, model_dir);
+    if (status == ISB_OK && model->config.vocab_size != t->n_ids) {
+        status =
+            isb__fail(ctx, ISB_ERR_SHAPE,
+                      "%s: the model has %lld ids; the tokenizer \"%s\" has %lld, the "
+                      "boundary included",
+                      model_dir, (long long)model->config.vocab_size, t->spec, (long long)t->n_ids);
     }
     if (status != ISB_OK) {
         isb__tokenizer_free(t);

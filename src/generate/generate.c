@@ -1,4 +1,4 @@
-/* Generation: the engine gives logits, the sampler a token, the codec's decoder its bytes.
+/* Generation: the engine gives logits, the sampler a token, the tokenizer's stream its bytes.
  *
  *     boundary, prompt's tokens -> engine -> logits -> token -> decoder -> bytes
  *                                    ^                   |
@@ -25,7 +25,7 @@ typedef struct generation {
     isb_generate_result *result;
     isb_model *model;
     isb__tokenizer *tokenizer;
-    isb__decode_stream *decoder;
+    isb__token_stream decoder;
     isb__engine *engine;
     isb__sampler *sampler;
     float *logits;   /* [V] after the last token */
@@ -70,7 +70,7 @@ static isb_status open_all(generation *g) {
     ISB_TRY(isb_model_load(g->ctx, o->model_dir, &g->model));
     ISB_TRY(
         isb__tokenizer_open_for_model(g->ctx, g->model, o->model_dir, o->m1_dir, &g->tokenizer));
-    ISB_TRY(isb__decode_stream_create(g->tokenizer->codec, &g->decoder));
+    ISB_TRY(isb__token_stream_open(g->tokenizer, &g->decoder));
     ISB_TRY(isb__engine_create(g->ctx, g->model, 1, 0, &g->engine));
     const size_t V = (size_t)g->model->config.vocab_size;
     const isb__sampling sampling = {.temperature = o->temperature < 0 ? 1 : o->temperature,
@@ -78,13 +78,14 @@ static isb_status open_all(generation *g) {
                                     .top_k = (size_t)o->top_k,
                                     .seed = o->seed};
     ISB_TRY(isb__alloc_array(g->ctx, V, sizeof *g->logits, &g->logits));
-    return isb__sampler_create(g->ctx, V, &sampling, &g->sampler);
+    /* Special ids after the boundary have no text: none is ever drawn. */
+    return isb__sampler_create(g->ctx, (size_t)g->tokenizer->n_codes + 1, &sampling, &g->sampler);
 }
 
 static void close_all(generation *g) {
     isb__sampler_free(g->sampler);
     isb__engine_free(g->engine);
-    isb__decode_stream_free(g->decoder);
+    isb__token_stream_close(&g->decoder);
     isb__tokenizer_free(g->tokenizer);
     isb_model_free(g->model);
     isb__free(g->ctx, g->logits);
@@ -94,10 +95,10 @@ static void close_all(generation *g) {
 static isb_status encode_prompt(generation *g) {
     const isb__bytes_view document = {g->options->prompt, g->options->prompt_nbytes};
     isb__encoded encoded = {0};
-    ISB_TRY(isb__codec_encode(g->tokenizer->codec, 1, &document, &encoded, NULL, NULL));
+    ISB_TRY(isb__tokenizer_encode(g->tokenizer, 1, &document, &encoded, NULL, NULL));
     ISB_TRY(isb__alloc_array(g->ctx, encoded.count + 1, sizeof *g->prompt, &g->prompt));
     g->prompt[g->n_prompt++] = (int32_t)g->tokenizer->n_codes;
-    for (size_t i = 0; i < encoded.count; ++i) g->prompt[g->n_prompt++] = encoded.ids[i];
+    for (size_t i = 0; i < encoded.count; ++i) g->prompt[g->n_prompt++] = (int32_t)encoded.ids[i];
     g->result->n_prompt_tokens = encoded.count;
     return ISB_OK;
 }
@@ -115,10 +116,8 @@ static isb_status append(generation *g, const int32_t *tokens, size_t n) {
     return isb__engine_evaluate(g->engine, 1, &request, keep_logits, g);
 }
 
-/* A window that no text has (greedy and delay have such) gives no bytes, and the text goes on. */
 static isb_status decode(generation *g, int32_t token, const uint8_t **bytes, size_t *nbytes) {
-    const isb_status status = isb__decode_stream_push(g->decoder, (uint32_t)token, bytes, nbytes);
-    return status == ISB_ERR_UNDECODABLE ? ISB_OK : status;
+    return isb__token_stream_push(&g->decoder, (uint32_t)token, bytes, nbytes);
 }
 
 static isb_status read_prompt(generation *g) {

@@ -92,14 +92,14 @@ static isb_status score_document(void *user, const isb__bytes_view *document,
     ++e->n_documents;
     e->progress.total = fraction > 0 ? (double)(e->n_tokens + e->n_documents) / fraction : 0;
     ISB_TRY(isb__grow_array(e->ctx, encoded->count, sizeof *e->ids, &e->ids_capacity, &e->ids));
-    for (size_t i = 0; i < encoded->count; ++i) e->ids[i] = encoded->ids[i];
+    for (size_t i = 0; i < encoded->count; ++i) e->ids[i] = (int32_t)encoded->ids[i];
     return isb__scorer_add(e->scorer, e->ids, encoded->count, 1);
 }
 
 static isb_status score_text(evaluation *e, const char *const *paths, size_t n_paths) {
     ISB_TRY(isb_corpus_open(e->ctx, paths, n_paths, &e->options->corpus, &e->corpus));
     isb__encode_job job = {
-        .ctx = e->ctx, .codec = e->tokenizer->codec, .corpus = e->corpus, .task = "encode"};
+        .ctx = e->ctx, .tokenizer = e->tokenizer, .corpus = e->corpus, .task = "encode"};
     job.sink = score_document;
     job.user = e;
     const isb_status status = isb__encode_corpus(&job);
@@ -109,12 +109,12 @@ static isb_status score_text(evaluation *e, const char *const *paths, size_t n_p
 
 static isb_status check_dataset(const evaluation *e, const isb_dataset_info *info) {
     const isb__tokenizer *t = e->tokenizer;
-    if (strcmp(info->tokenizer, t->spec) == 0 && strcmp(info->m1_identity, t->m1_identity) == 0)
+    if (strcmp(info->tokenizer, t->spec) == 0 && strcmp(info->tokenizer_identity, t->identity) == 0)
         return ISB_OK;
-    return isb__fail(
-        e->ctx, ISB_ERR_MISMATCH,
-        "the dataset %s has ids of %s (M1 '%s'), but the model reads ids of %s (M1 '%s')",
-        e->options->dataset_prefix, info->tokenizer, info->m1_identity, t->spec, t->m1_identity);
+    return isb__fail(e->ctx, ISB_ERR_MISMATCH,
+                     "the dataset %s has ids of %s ('%s'), but the model reads ids of %s ('%s')",
+                     e->options->dataset_prefix, info->tokenizer, info->tokenizer_identity, t->spec,
+                     t->identity);
 }
 
 static isb_status score_dataset(evaluation *e) {

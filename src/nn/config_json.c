@@ -34,8 +34,9 @@ static json_t *config_object(const isb__config_file *file) {
     const int rope = c->position == ISB_POSITION_ROPE, silu = c->activation == ISB_ACTIVATION_SILU;
     const int llama = rope && silu;
     json_t *section = json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION, "position",
-                                rope ? "rope" : "t5", "tokenizer", file->tokenizer, "m1_identity",
-                                file->m1_identity, "identity", file->identity);
+                                rope ? "rope" : "t5", "tokenizer", file->tokenizer,
+                                isb__identity_key(file->tokenizer), file->tokenizer_identity,
+                                "identity", file->identity);
     /* clang-format off */
     return json_pack(
         "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:b, s:b, s:b, s:f, "
@@ -57,8 +58,8 @@ static json_t *config_object(const isb__config_file *file) {
         "attention_bias", 0,
         "mlp_bias", 0,
         "initializer_range", 0.02,
-        "bos_token_id", (json_int_t)(c->vocab_size - 1),
-        "eos_token_id", (json_int_t)(c->vocab_size - 1),
+        "bos_token_id", (json_int_t)file->boundary,
+        "eos_token_id", (json_int_t)file->boundary,
         "use_cache", 1,
         "torch_dtype", "float32",
         "isobit", section);
@@ -177,6 +178,13 @@ static isb_status read_model_fields(const fields *f, isb_model_config *c) {
     return check_unsupported(f, c);
 }
 
+/* Models of others may have several ends, or none. */
+static int64_t read_boundary(const fields *f, const isb_model_config *c) {
+    const json_t *id = json_object_get(f->object, "eos_token_id");
+    const bool good = json_is_integer(id) && json_integer_value(id) < c->vocab_size;
+    return good ? json_integer_value(id) : -1;
+}
+
 /* Absent in models of others: then bytes, and nothing known of M1. */
 static isb_status read_section(const fields *root, isb__config_file *file) {
     const fields f = {root->ctx, root->path, json_object_get(root->object, "isobit")};
@@ -192,13 +200,14 @@ static isb_status read_section(const fields *root, isb__config_file *file) {
     ISB_TRY(get_word(&f, "position", "rope", "t5", &t5));
     file->config.position = t5 ? ISB_POSITION_T5 : ISB_POSITION_ROPE;
     ISB_TRY(get_text(&f, "tokenizer", file->tokenizer, sizeof file->tokenizer));
-    ISB_TRY(get_text(&f, "m1_identity", file->m1_identity, sizeof file->m1_identity));
+    ISB_TRY(get_text(&f, isb__identity_key(file->tokenizer), file->tokenizer_identity,
+                     sizeof file->tokenizer_identity));
     return get_text(&f, "identity", file->identity, sizeof file->identity);
 }
 
 isb_status isb__config_json_read(isb_context *ctx, const char *path, isb__config_file *file) {
-    *file =
-        (isb__config_file){.config = {.struct_size = sizeof file->config}, .tokenizer = "bytes"};
+    *file = (isb__config_file){
+        .config = {.struct_size = sizeof file->config}, .tokenizer = "bytes", .boundary = -1};
     uint8_t *text = NULL;
     size_t nbytes = 0;
     ISB_TRY(isb__file_read(ctx, path, CONFIG_LIMIT, &text, &nbytes));
@@ -212,6 +221,7 @@ isb_status isb__config_json_read(isb_context *ctx, const char *path, isb__config
     const fields f = {ctx, path, root};
     isb_status status = read_model_fields(&f, &file->config);
     if (status == ISB_OK) status = read_section(&f, file);
+    if (status == ISB_OK) file->boundary = read_boundary(&f, &file->config);
     json_decref(root);
     return status;
 }

@@ -222,6 +222,7 @@ isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, i
     ISB_TRY_GOTO(isb__alloc(ctx, sizeof *m, &m));
     m->ctx = ctx;
     m->config = *config;
+    m->boundary = config->vocab_size - 1;
     m->n_tensors = list.count;
     m->n_floats = list.n_floats;
     ISB_TRY_GOTO(isb__alloc_array(ctx, list.count, sizeof *m->tensors, &m->tensors));
@@ -332,5 +333,5 @@ void isb_model_get_info(const isb_model *model, isb_model_info *info) {
     const isb__id128 id = isb__model_identity(model);
     isb__id128_hex(&id, info->identity);
     memcpy(info->tokenizer, model->tokenizer, sizeof info->tokenizer);
-    memcpy(info->m1_identity, model->m1_identity, sizeof info->m1_identity);
+    memcpy(info->tokenizer_identity, model->tokenizer_identity, sizeof info->tokenizer_identity);
 }

@@ -2,6 +2,8 @@
 #ifndef ISB_NN_MODEL_H
 #define ISB_NN_MODEL_H
 
+#include <string.h>
+
 #include <isobit/model.h>
 
 #include "base/context.h"
@@ -42,8 +44,14 @@ struct isb_model {
     void *layer_block;
     /* from the "isobit" section of config.json: what the ids mean */
     char tokenizer[256];
-    char m1_identity[33];
+    char tokenizer_identity[33];
+    int64_t boundary; /* the id at a document's start and end; as created: the last, V - 1 */
 };
+
+/* Under what name a file holds tokenizer_identity: what it is the identity of. */
+static inline const char *isb__identity_key(const char *tokenizer) {
+    return strncmp(tokenizer, "codebook:", 9) == 0 ? "codebook_identity" : "m1_identity";
+}
 
 /* Zero parameters.  Returns owned. */
 isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, isb_model **model);

@@ -73,24 +73,23 @@ static isb_status check_fingerprint(const isb__run *run, const isb__checkpoint *
 
 static isb_status check_vocabulary(const isb__run *run, int64_t vocab_size, const char *whose) {
     const isb_dataset_info *info = &run->data.train->info;
-    if (vocab_size == info->n_codes + 1) return ISB_OK;
+    if (vocab_size == info->n_ids) return ISB_OK;
     return isb__fail(
         run->ctx, ISB_ERR_MISMATCH,
-        "%s has a vocabulary of %lld ids, but the data has %lld codes and the boundary "
-        "(%s): %lld",
-        whose, (long long)vocab_size, (long long)info->n_codes, info->tokenizer,
-        (long long)info->n_codes + 1);
+        "%s has a vocabulary of %lld ids, but the data has %lld with the boundary (%s)", whose,
+        (long long)vocab_size, (long long)info->n_ids, info->tokenizer);
 }
 
 static isb_status check_origin(const isb__run *run, const isb_model *model, const char *dir) {
     const isb_dataset_info *info = &run->data.train->info;
     ISB_TRY(check_vocabulary(run, model->config.vocab_size, dir));
     if (strcmp(model->tokenizer, info->tokenizer) == 0 &&
-        strcmp(model->m1_identity, info->m1_identity) == 0)
+        strcmp(model->tokenizer_identity, info->tokenizer_identity) == 0)
         return ISB_OK;
     return isb__fail(run->ctx, ISB_ERR_MISMATCH,
-                     "%s was trained on ids of %s (M1 '%s'), but the data has ids of %s (M1 '%s')",
-                     dir, model->tokenizer, model->m1_identity, info->tokenizer, info->m1_identity);
+                     "%s was trained on ids of %s ('%s'), but the data has ids of %s ('%s')", dir,
+                     model->tokenizer, model->tokenizer_identity, info->tokenizer,
+                     info->tokenizer_identity);
 }
 
 static bool same_shape(const isb_model_config *a, const isb_model_config *b) {
@@ -126,14 +125,16 @@ static isb_status create_model(isb__run *run) {
         return isb__fail(run->ctx, ISB_ERR_ARGUMENT,
                          "the model has no size; fill `model` with isb_model_config_init()");
     }
-    if (s->model.vocab_size == 0) s->model.vocab_size = info->n_codes + 1;
+    if (s->model.vocab_size == 0) s->model.vocab_size = info->n_ids;
     if (s->model.context_length == 0) s->model.context_length = DEFAULT_CONTEXT;
     ISB_TRY(isb_model_config_check(run->ctx, &s->model));
     ISB_TRY(check_vocabulary(run, s->model.vocab_size, "the model"));
     ISB_TRY(isb__model_create(run->ctx, &s->model, &run->model));
     isb__model_init_weights(run->model, s->seed);
+    run->model->boundary = info->n_codes;
     snprintf(run->model->tokenizer, sizeof run->model->tokenizer, "%s", info->tokenizer);
-    snprintf(run->model->m1_identity, sizeof run->model->m1_identity, "%s", info->m1_identity);
+    snprintf(run->model->tokenizer_identity, sizeof run->model->tokenizer_identity, "%s",
+             info->tokenizer_identity);
     return ISB_OK;
 }
 
@@ -185,7 +186,7 @@ static isb_status open_engine(isb__run *run) {
     run->memory_nbytes += run->model->n_floats * sizeof(float) + isb__graph_nbytes(run->graph) +
                           isb__optimizer_nbytes(run->optimizer);
     if (!run->data.valid) return ISB_OK;
-    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)s->model.vocab_size - 1,
+    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)run->data.train->info.n_codes,
                               &run->scorer);
 }
 
@@ -206,7 +207,7 @@ static isb_status open_files(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const int64_t step = s->resume ? (int64_t)run->progress.step : -1;
     if (!s->resume) ISB_TRY(isb__run_remove(run->ctx, s->out_dir));
-    ISB_TRY(isb__train_data_copy_m1(&run->data, s->out_dir));
+    ISB_TRY(isb__train_data_copy_tokenizer(&run->data, s->out_dir));
     ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
     ISB_TRY(
         isb__tensorboard_open(run->ctx, s->out_dir, step < 0 ? -1 : step + 1, &run->tensorboard));

@@ -27,7 +27,7 @@ static const char *given_m1(const isb_train_options *options) {
 
 static isb_prepare_options prepare_options(const isb_train_options *options) {
     isb_prepare_options prepare = options->prepare;
-    if (!prepare.tokenizer) prepare.tokenizer = "bytes";
+    if (!prepare.tokenizer) prepare.tokenizer = "codebook";
     prepare.m1_dir = options->prepare.m1_dir ? options->prepare.m1_dir : options->m1_dir;
     prepare.split_files = 1;
     return prepare;
@@ -57,11 +57,12 @@ static char *describe_source(const isb_prepare_options *prepare, const isb__toke
     const isb_corpus_options *c = &prepare->corpus;
     json_t *files = list->sizes_known ? describe_files(list) : NULL;
     if (!files) return NULL;
-    json_t *source = json_pack(
-        "{s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:o}", "tokenizer", tokenizer->spec, "m1_identity",
-        tokenizer->m1_identity, "format", (int)c->format, "plain_document_nbytes",
-        (json_int_t)c->plain_document_nbytes, "valid_permille", c->valid_permille, "test_permille",
-        c->test_permille, "max_nbytes", (json_int_t)c->max_nbytes, "files", files);
+    json_t *source =
+        json_pack("{s:s, s:s, s:i, s:I, s:i, s:i, s:I, s:o}", "tokenizer", tokenizer->spec,
+                  isb__identity_key(tokenizer->spec), tokenizer->identity, "format", (int)c->format,
+                  "plain_document_nbytes", (json_int_t)c->plain_document_nbytes, "valid_permille",
+                  c->valid_permille, "test_permille", c->test_permille, "max_nbytes",
+                  (json_int_t)c->max_nbytes, "files", files);
     char *text = source ? json_dumps(source, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
     json_decref(source);
     return text;
@@ -156,11 +157,12 @@ static isb_status open_valid(isb__train_data *data, const char *prefix) {
     if (!exists) return ISB_OK;
     ISB_TRY(isb__dataset_open(ctx, prefix, &data->valid));
     const isb_dataset_info *a = &data->train->info, *b = &data->valid->info;
-    if (strcmp(a->tokenizer, b->tokenizer) != 0 || strcmp(a->m1_identity, b->m1_identity) != 0) {
+    if (strcmp(a->tokenizer, b->tokenizer) != 0 ||
+        strcmp(a->tokenizer_identity, b->tokenizer_identity) != 0) {
         return isb__fail(
             ctx, ISB_ERR_MISMATCH,
-            "%s was made by the tokenizer %s (M1 %.32s), but the training data by %s (M1 %.32s)",
-            prefix, b->tokenizer, b->m1_identity, a->tokenizer, a->m1_identity);
+            "%s was made by the tokenizer %s (%.32s), but the training data by %s (%.32s)", prefix,
+            b->tokenizer, b->tokenizer_identity, a->tokenizer, a->tokenizer_identity);
     }
     if (b->n_tokens > 0) return ISB_OK;
     isb__dataset_close(data->valid);
@@ -194,12 +196,12 @@ static isb_status check_m1(isb__train_data *data) {
     isb__tokenizer *tokenizer = NULL;
     ISB_TRY(isb__tokenizer_open(ctx, info->tokenizer, data->m1_dir, &tokenizer));
     isb_status status = ISB_OK;
-    if (strcmp(tokenizer->m1_identity, info->m1_identity) != 0) {
+    if (strcmp(tokenizer->identity, info->tokenizer_identity) != 0) {
         status = isb__fail(
             ctx, ISB_ERR_MISMATCH,
             "the tokens were made with the M1 %s, but the M1 in %s is %s; give the one that "
             "they were made with, or prepare the data again",
-            info->m1_identity, data->m1_dir, tokenizer->m1_identity);
+            info->tokenizer_identity, data->m1_dir, tokenizer->identity);
     } else if (tokenizer->n_codes != info->n_codes) {
         status = isb__fail(
             ctx, ISB_ERR_MISMATCH, "the tokenizer %s has %lld codes, but the dataset says %lld",
@@ -211,7 +213,6 @@ static isb_status check_m1(isb__train_data *data) {
 
 static isb_status find_m1(isb__train_data *data, const isb_train_options *options) {
     isb_context *ctx = data->ctx;
-    if (data->train->info.m1_identity[0] == '\0') return ISB_OK;
     if (given_m1(options)) {
         ISB_TRY(isb__strdup(ctx, given_m1(options), &data->m1_dir));
         return check_m1(data);
@@ -222,7 +223,7 @@ static isb_status find_m1(isb__train_data *data, const isb_train_options *option
         ctx, ISB_ERR_ARGUMENT,
         "the tokens were made by %s with the M1 %s; name its folder (--m1, m1_dir), so that the "
         "model can be used without the data",
-        data->train->info.tokenizer, data->train->info.m1_identity);
+        data->train->info.tokenizer, data->train->info.tokenizer_identity);
 }
 
 static bool same_folder(const char *a, const char *b) {
@@ -274,11 +275,10 @@ static isb_status copy_model(isb_context *ctx, const char *from, const char *tem
     return isb__dir_commit(ctx, temporary, to);
 }
 
-isb_status isb__train_data_copy_m1(const isb__train_data *data, const char *out_dir) {
+static isb_status copy_m1(const isb__train_data *data, const char *out_dir) {
     isb_context *ctx = data->ctx;
     char *to = NULL, *temporary = NULL;
     isb_status status = ISB_OK;
-    if (!data->m1_dir) return ISB_OK;
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, m1_name, &to));
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, ".m1.tmp", &temporary));
     if (!same_folder(data->m1_dir, to)) ISB_TRY_GOTO(copy_model(ctx, data->m1_dir, temporary, to));
@@ -288,7 +288,67 @@ fail:
     return status;
 }
 
+/* ---- the codebook ---- */
+
+/* Beside the dataset, where isb_prepare() put it; in OUT, if the run goes on without that; or the
+ * one in the library, by name. */
+static isb_status find_codebook_file(const isb__train_data *data, const isb_train_options *options,
+                                     const char *prefix, char **path) {
+    isb_context *ctx = data->ctx;
+    ISB_TRY(isb__dataset_find_codebook(ctx, prefix, path));
+    if (*path) return ISB_OK;
+    ISB_TRY(isb__path_join(ctx, options->out_dir, ISB__CODEBOOK_NAME, path));
+    if (isb__path_exists(*path)) return ISB_OK;
+    isb__free(ctx, *path);
+    return isb__strdup(ctx, data->train->info.tokenizer, path);
+}
+
+static isb_status check_codebook(const isb__train_data *data, const isb__tokenizer *tokenizer,
+                                 const char *path) {
+    const isb_dataset_info *info = &data->train->info;
+    if (strcmp(tokenizer->identity, info->tokenizer_identity) == 0) return ISB_OK;
+    return isb__fail(data->ctx, ISB_ERR_MISMATCH,
+                     "the tokens were made with the codebook %s (%s), but %s is %s (%s); put the "
+                     "one that they were made with beside the dataset, or prepare the data again",
+                     info->tokenizer_identity, info->tokenizer, path, tokenizer->identity,
+                     tokenizer->spec);
+}
+
+static isb_status find_codebook(isb__train_data *data, const isb_train_options *options) {
+    isb__tokenizer *tokenizer = NULL;
+    char *path = NULL;
+    isb_status status = ISB_OK;
+    ISB_TRY_GOTO(find_codebook_file(data, options, data->train->prefix, &path));
+    ISB_TRY_GOTO(isb__tokenizer_open(data->ctx, path, NULL, &tokenizer));
+    ISB_TRY_GOTO(check_codebook(data, tokenizer, path));
+    data->codebook = tokenizer->codebook;
+    tokenizer->codebook = NULL;
+fail:
+    isb__tokenizer_free(tokenizer);
+    isb__free(data->ctx, path);
+    return status;
+}
+
+static isb_status save_codebook(const isb__train_data *data, const char *out_dir) {
+    char *path = NULL;
+    ISB_TRY(isb__path_join(data->ctx, out_dir, ISB__CODEBOOK_NAME, &path));
+    const isb_status status = isb_codebook_save(data->ctx, data->codebook, path);
+    isb__free(data->ctx, path);
+    return status;
+}
+
 /* ---- all together ---- */
+
+isb_status isb__train_data_copy_tokenizer(const isb__train_data *data, const char *out_dir) {
+    if (data->codebook) return save_codebook(data, out_dir);
+    return data->m1_dir ? copy_m1(data, out_dir) : ISB_OK;
+}
+
+static isb_status find_tokenizer(isb__train_data *data, const isb_train_options *options) {
+    const isb_dataset_info *info = &data->train->info;
+    if (isb__spec_is_codebook(info->tokenizer)) return find_codebook(data, options);
+    return info->tokenizer_identity[0] ? find_m1(data, options) : ISB_OK;
+}
 
 static isb_status open_from_text(isb__train_data *data, const isb_train_options *options,
                                  int resuming) {
@@ -318,7 +378,7 @@ isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *optio
     } else {
         ISB_TRY_GOTO(open_from_text(data, options, resuming));
     }
-    ISB_TRY_GOTO(find_m1(data, options));
+    ISB_TRY_GOTO(find_tokenizer(data, options));
     return ISB_OK;
 fail:
     isb__train_data_close(data);
@@ -329,6 +389,7 @@ void isb__train_data_close(isb__train_data *data) {
     if (!data->ctx) return;
     isb__dataset_close(data->valid);
     isb__dataset_close(data->train);
+    isb_codebook_free(data->codebook);
     isb__free(data->ctx, data->m1_dir);
     isb__free(data->ctx, data->prefix);
     *data = (isb__train_data){0};

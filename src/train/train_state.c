@@ -161,8 +161,8 @@ static json_t *state_object(const isb__train_snapshot *s, json_t *files) {
         "version", FORMAT_VERSION, "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens,
         "seconds", p->seconds, "loader_position", (json_int_t)(p->step * s->settings->accumulate),
         "fingerprint", s->fingerprint, "dataset_prefix", s->dataset_prefix, "tokenizer",
-        s->model->tokenizer, "m1_identity", s->model->m1_identity, "options",
-        isb__settings_to_json(s->settings), "files", files);
+        s->model->tokenizer, isb__identity_key(s->model->tokenizer), s->model->tokenizer_identity,
+        "options", isb__settings_to_json(s->settings), "files", files);
     if (root && checksum_json(root, sum) &&
         json_object_set_new(root, "checksum", json_string(sum)) == 0)
         return root;
@@ -415,7 +415,7 @@ fail:
 }
 
 static const char *const run_files[] = {"checkpoints", "log.jsonl", "config.json",
-                                        "model.safetensors"};
+                                        "model.safetensors", "tokenizer.isb-codebook"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists) {

@@ -26,14 +26,14 @@ round_trip text.txt u16 --tokenizer ac --m1 "$m1"
 round_trip text.txt u16 --tokenizer static-ac --m1 "$ISB_CLI_MODELS/static"
 
 echo "# through pipes"
-isobit encode <hostile.bin --whole | isobit decode >back && same hostile.bin back "bytes through two pipes"
-printf '{"text": "one\\u00e9"}\n{"text": ""}\n{"text": "a\\nb"}\n' | isobit encode --input-format jsonl | tee ids
-isobit decode ids --jsonl
+isobit encode --tokenizer bytes <hostile.bin --whole | isobit decode --tokenizer bytes >back && same hostile.bin back "bytes through two pipes"
+printf '{"text": "one\\u00e9"}\n{"text": ""}\n{"text": "a\\nb"}\n' | isobit encode --tokenizer bytes --input-format jsonl | tee ids
+isobit decode --tokenizer bytes ids --jsonl
 echo "# what is refused"
 fails 2 'tokenizer "foo"' "an unknown tokenizer" isobit encode --tokenizer foo text.txt
 fails 2 'b=7 is not allowed' "windows of 7 bits" isobit encode --tokenizer window:b=7 --m1 "$m1" text.txt
 fails 2 'needs an M1' "windows without an M1" isobit encode --tokenizer window:b=16 text.txt
 echo "1 2 300" >bad
-fails 3 "300" "an id that is none" isobit decode bad
+fails 3 "300" "an id that is none" isobit decode --tokenizer bytes bad
 echo "1 2 x" >bad
-fails 3 "" "ids that are no numbers" isobit decode bad
+fails 3 "" "ids that are no numbers" isobit decode --tokenizer bytes bad

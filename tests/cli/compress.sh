@@ -44,7 +44,7 @@ isobit info y.isb | grep -E 'kind|what|bytes of data|chunks'
 
 echo "# the wrong model and damage"
 cp "$ISB_CLI_MODELS/text.txt" .
-isobit train --size nano --data text.txt --document-size 200 --context 32 --batch 4 --steps 1 --seed 9 --out other --quiet >/dev/null
+isobit train --size nano --tokenizer bytes --data text.txt --document-size 200 --context 32 --batch 4 --steps 1 --seed 9 --out other --quiet >/dev/null
 rm text.txt
 fails 3 "made with M1 [0-9a-f]*, and other is M1 [0-9a-f]*" "another M1" isobit decompress --m1 other text.txt.isb
 for at in 3 40 100 300 -1; do

@@ -1,6 +1,6 @@
 # Checkpoints and models that were cut or changed after they were written.
 cp "$ISB_CLI_MODELS/text.txt" .
-isobit train --size nano --data text.txt --document-size 200 --context 32 --batch 4 --seed 5 --out run --steps 6 --save-every 3 --quiet >/dev/null
+isobit train --size nano --tokenizer bytes --data text.txt --document-size 200 --context 32 --batch 4 --seed 5 --out run --steps 6 --save-every 3 --quiet >/dev/null
 cp -r run kept
 flip() { # FILE OFFSET
     local byte

@@ -1,21 +1,21 @@
 # prepare, its splits, and datasets that do not fit.
 m1=$ISB_CLI_MODELS/m1
 cp "$ISB_CLI_MODELS/text.txt" .
-isobit prepare --data text.txt --document-size 200 --out bytes --json | sed 's/"seconds".*/.../'
+isobit prepare --tokenizer bytes --data text.txt --document-size 200 --out bytes --json | sed 's/"seconds".*/.../'
 isobit info bytes | grep -v '^path'
 isobit info bytes --full --json | grep -c '^{"command":"info",.*}$'
-isobit prepare --data text.txt --document-size 200 --out one --one-file --split test --quiet | grep -E 'documents|bytes of'
+isobit prepare --tokenizer bytes --data text.txt --document-size 200 --out one --one-file --split test --quiet | grep -E 'documents|bytes of'
 
 echo "# the same split in any order and shape"
 mkdir parts
 split -l 100 text.txt parts/
-isobit prepare --data parts --document-size 200 --out again --quiet >/dev/null
-isobit prepare --data text.txt --document-size 200 --out threads --threads 1 --quiet >/dev/null
+isobit prepare --tokenizer bytes --data parts --document-size 200 --out again --quiet >/dev/null
+isobit prepare --tokenizer bytes --data text.txt --document-size 200 --out threads --threads 1 --quiet >/dev/null
 same bytes.train.bin threads.train.bin "one thread or two"
 gzip -k text.txt
-isobit prepare --data text.txt.gz --document-size 200 --out packed --quiet >/dev/null
+isobit prepare --tokenizer bytes --data text.txt.gz --document-size 200 --out packed --quiet >/dev/null
 same bytes.train.bin packed.train.bin "gzip or plain"
-isobit prepare --data - --document-size 200 --out piped --quiet <text.txt >/dev/null
+isobit prepare --tokenizer bytes --data - --document-size 200 --out piped --quiet <text.txt >/dev/null
 same bytes.train.bin piped.train.bin "a file or standard input"
 
 echo "# windows"

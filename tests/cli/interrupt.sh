@@ -2,7 +2,7 @@
 cp "$ISB_CLI_MODELS/text.txt" .
 # Background jobs of scripts ignore SIGINT; env gives it back.
 command="env --default-signal=INT,TERM $ISOBIT"
-options="--data text.txt --document-size 200 --size nano --context 32 --batch 4 --seed 5"
+options="--tokenizer bytes --data text.txt --document-size 200 --size nano --context 32 --batch 4 --seed 5"
 isobit train $options --out whole --steps 60 --quiet >/dev/null
 
 # wait_for FILE: until it is there (60 s at most)

@@ -4,7 +4,7 @@ fails 4 "^isobit: cannot write to standard output: Bad file" "help with standard
 fails 4 "^isobit: .*(Broken pipe|No space)" "ids into a closed pipe" bash -c 'head -c 4000000 /dev/zero | "$ISOBIT" encode 2>err | head -c 1 >/dev/null; code=${PIPESTATUS[1]}; cat err >&2; exit $code'
 fails 4 "^isobit: encode: .*No space left" "ids on a full disk" bash -c 'head -c 4000000 /dev/zero | "$ISOBIT" encode >/dev/full'
 echo hello >hello.txt
-isobit encode hello.txt -o ids.txt --json | sed 's/"seconds".*/.../'
+isobit encode --tokenizer bytes hello.txt -o ids.txt --json | sed 's/"seconds".*/.../'
 fails 2 "both go to standard output" "JSON and data on one stream" isobit encode hello.txt --json
 ok "JSON about the machine" isobit info --json
 grep -c '^{"version":".*}$' out.txt

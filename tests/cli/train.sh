@@ -1,6 +1,6 @@
 # A few steps, stopped and resumed, measured, and let write.
 cp "$ISB_CLI_MODELS/text.txt" .
-run="isobit train --size nano --data text.txt --document-size 200 --context 32 --batch 4 --seed 5 --quiet --json"
+run="isobit train --size nano --tokenizer bytes --data text.txt --document-size 200 --context 32 --batch 4 --seed 5 --quiet --json"
 $run --out whole --steps 12 --save-every 4 | sed 's/,"seconds".*\("train_bits\)/,...,\1/; s/\(bits_per_[a-z]*"\):[0-9.]*/\1:N/g; s/"model_identity":"[0-9a-f]*"/ID/'
 ls whole whole/checkpoints | sed 's/events.*/events/'
 $run --out parts --steps 12 --save-every 4 --eval-every 100 >/dev/null
@@ -17,7 +17,7 @@ fails 4 "" "resuming nothing" isobit train --out nothing --resume
 ls nothing 2>/dev/null
 ok "replace a run on purpose" $run --out whole --steps 2 --overwrite
 ls whole/checkpoints
-echo '{"size": "nano", "data": "text.txt", "document-size": 200, "context": 32, "batch": 4, "seed": 5, "steps": 12}' >run.json
+echo '{"size": "nano", "tokenizer": "bytes", "data": "text.txt", "document-size": 200, "context": 32, "batch": 4, "seed": 5, "steps": 12}' >run.json
 ok "train by a configuration file" isobit train --config run.json --out configured --quiet
 
 echo "# log"

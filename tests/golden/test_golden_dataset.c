@@ -6,7 +6,7 @@
 
 static isb_context *ctx;
 
-static const uint16_t IDS[] = {0, 1, 65535, 4660, 7, 7, 7, 40000};
+static const uint32_t IDS[] = {0, 1, 65535, 4660, 7, 7, 7, 40000};
 static const int LENGTHS[] = {4, 0, 1, 3};
 static const uint64_t NBYTES[] = {17, 0, 3, 12};
 static const char IDENTITY[] = "0123456789abcdef0123456789abcdef";
@@ -25,10 +25,10 @@ static void check_content(const char *prefix) {
           dataset->info.n_bytes == 32);
     CHECK(dataset->info.n_codes == 65536 && dataset->info.id_nbytes == 2);
     CHECK(strcmp(dataset->info.tokenizer, TOKENIZER) == 0 &&
-          strcmp(dataset->info.m1_identity, IDENTITY) == 0);
+          strcmp(dataset->info.tokenizer_identity, IDENTITY) == 0);
     int32_t ids[8];
     isb__dataset_read(dataset, 0, 8, ids);
-    for (int i = 0; i < 8; ++i) CHECK_EQ(ids[i], IDS[i]);
+    for (int i = 0; i < 8; ++i) CHECK_EQ(ids[i], (int32_t)IDS[i]);
     for (int d = 0; d < 4; ++d) CHECK_EQ(dataset->lengths[d], LENGTHS[d]);
     isb__dataset_close(dataset);
 }
@@ -55,8 +55,11 @@ static void check_rows(const char *prefix) {
 
 static void write_again(const char *prefix) {
     isb__dataset_writer *writer = NULL;
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, TOKENIZER, IDENTITY, 65536, &writer));
-    const uint16_t *ids = IDS;
+    isb_dataset_info what = {.n_codes = 65536, .n_ids = 65537};
+    strcpy(what.tokenizer, TOKENIZER);
+    strcpy(what.tokenizer_identity, IDENTITY);
+    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, &what, &writer));
+    const uint32_t *ids = IDS;
     for (int d = 0; d < 4; ids += LENGTHS[d++]) {
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], NBYTES[d]));
     }

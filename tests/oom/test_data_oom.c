@@ -29,9 +29,11 @@ static isb_status read_corpus(isb_context *ctx, void *arg) {
 
 static isb_status write_dataset(isb_context *ctx, void *arg) {
     (void)arg;
-    static const uint16_t ids[] = {1, 2, 3};
+    static const uint32_t ids[] = {1, 2, 3};
     isb__dataset_writer *writer = NULL;
-    ISB_TRY(isb__dataset_writer_open(ctx, "data", "bytes", "", 256, &writer));
+    ISB_TRY(isb__dataset_writer_open(
+        ctx, "data", &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
+        &writer));
     isb_status status = ISB_OK;
     for (int d = 0; d < 100 && status == ISB_OK; ++d)
         status = isb__dataset_writer_add(writer, ids, (size_t)d % 4, 3);
@@ -98,7 +100,7 @@ static void make_inputs(void) {
     isb_context *ctx = NULL;
     uint64_t counts[257];
     isb__dataset_writer *writer = NULL;
-    const uint16_t ids[] = {1, 2, 3};
+    const uint32_t ids[] = {1, 2, 3};
     for (int i = 0; i < 257; ++i) counts[i] = i >= 'a' && i <= 'z' ? 50 : 1;
     mkdir("folder", 0777);
     temp_write("folder/a", "plain", 5);
@@ -106,7 +108,10 @@ static void make_inputs(void) {
     temp_write("lines.jsonl", TEXT, strlen(TEXT));
     CHECK_OK(ctx, isb_context_create(NULL, &ctx));
     CHECK_OK(ctx, isb__m1_write_static(ctx, "m1", counts));
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, "kept", "bytes", "", 256, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(
+                      ctx, "kept",
+                      &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
+                      &writer));
     CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, 3, 3));
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
     isb_context_free(ctx);

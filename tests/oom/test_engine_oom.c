@@ -46,7 +46,7 @@ static void make_folders(void) {
     small_m1(ctx, 1, temp_path("m2/m1"));
     CHECK_OK(ctx, isb__tokenizer_open(ctx, window, temp_path("m1"), &tokenizer));
     isb_model *model = small_model(ctx, 257, 16, 2);
-    small_save(ctx, model, window, tokenizer->m1_identity, temp_path("m2"));
+    small_save(ctx, model, window, tokenizer->identity, temp_path("m2"));
     isb_model_free(model);
     isb__tokenizer_free(tokenizer);
     isb_context_free(ctx);

@@ -12,6 +12,7 @@ static isb_train_options tiny_run(void) {
     isb_train_options_init(&o);
     o.text_paths = &text_path;
     o.n_text_paths = 1;
+    o.prepare.tokenizer = "bytes";
     o.prepare.corpus.valid_permille = 300;
     o.out_dir = out_path;
     o.model = (isb_model_config){

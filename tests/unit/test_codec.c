@@ -111,7 +111,7 @@ static void test_bytes(void) {
     CHECK_EQ(isb__codec_n_codes(codec), 256);
     add_hostile(&all);
     check_round_trip(codec, &all);
-    const uint16_t bad[] = {65, 66, 256};
+    const uint32_t bad[] = {65, 66, 256};
     const isb__ids_view ids = {bad, 3};
     isb__decoded decoded;
     CHECK_OK(ctx, isb__codec_decode(codec, 1, &ids, 0, &decoded, NULL, NULL));
@@ -214,8 +214,8 @@ static void test_all_cells(int b, int precision, uint32_t sharpness) {
     for (uint32_t cell = 0; cell < UINT32_C(1) << b; cell++) {
         /* One window fills ceil(b / 8) tokens; what is over is padding. */
         const uint32_t shifted = b > 8 ? cell << (16 - b) : cell;
-        const uint16_t tokens[2] = {(uint16_t)(b > 8 ? shifted >> 8 : shifted),
-                                    (uint16_t)(shifted & 255)};
+        const uint32_t tokens[2] = {(uint32_t)(b > 8 ? shifted >> 8 : shifted),
+                                    (uint32_t)(shifted & 255)};
         const isb__ids_view ids = {tokens, b > 8 ? 2u : 1u};
         isb__decoded decoded;
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &ids, 0, &decoded, NULL, NULL));
@@ -350,10 +350,10 @@ static void test_damage(const isb__code_params *params) {
     isb__codec *codec = make_codec(params, 2, 500, 4);
     const uint32_t n_codes = (uint32_t)isb__codec_n_codes(codec);
     for (int turn = 0; turn < 150; turn++) {
-        uint16_t ids[40];
+        uint32_t ids[40];
         const size_t count = (size_t)isb__rng_below(&rng, 40);
         for (size_t i = 0; i < count; i++)
-            ids[i] = (uint16_t)isb__rng_below(&rng, turn % 3 ? n_codes : 65536);
+            ids[i] = (uint32_t)isb__rng_below(&rng, turn % 3 ? n_codes : 65536);
         const isb__ids_view view = {ids, count};
         isb__decoded decoded;
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &view, 5000, &decoded, NULL, NULL));
@@ -380,7 +380,7 @@ static void test_ac_damage(void) {
     const isb__bytes_view text = {(const uint8_t *)toy_english, 200};
     isb__encoded encoded;
     isb__decoded decoded;
-    uint16_t ids[512];
+    uint32_t ids[512];
     CHECK_OK(ctx, isb__codec_encode(codec, 1, &text, &encoded, NULL, NULL));
     CHECK_FATAL(encoded.count + 2 < 512);
     const size_t count = encoded.count;
@@ -395,7 +395,7 @@ static void test_ac_damage(void) {
         if (cut > count) CHECK_EQ(decoded.status, ISB_ERR_CORRUPT);
     }
     for (size_t i = 0; i < count; i++) {
-        ids[i] ^= (uint16_t)(1 + isb__rng_below(&rng, 255));
+        ids[i] ^= (uint32_t)(1 + isb__rng_below(&rng, 255));
         const isb__ids_view view = {ids, count};
         CHECK_OK(ctx, isb__codec_decode(codec, 1, &view, 4096, &decoded, NULL, NULL));
         const bool same =
@@ -412,7 +412,7 @@ static void test_padding_and_limit(void) {
     isb__code_params_init(&params, ISB__CODE_EQUAL_INFO);
     params.window_nbits = 24;
     isb__codec *codec = make_codec(&params, 2, 500, 4);
-    uint16_t ids[3] = {0x1234, 0x5600, 0};
+    uint32_t ids[3] = {0x1234, 0x5600, 0};
     isb__decoded decoded;
     const isb__ids_view fine = {ids, 2}, excess = {ids, 1};
     CHECK_OK(ctx, isb__codec_decode(codec, 1, &fine, 0, &decoded, NULL, NULL));
@@ -463,7 +463,7 @@ static void test_failures(void) {
 
 /* ---- streams ---- */
 
-static void push_all(isb__decode_stream *stream, const uint16_t *ids, size_t count, uint8_t *out,
+static void push_all(isb__decode_stream *stream, const uint32_t *ids, size_t count, uint8_t *out,
                      size_t *nbytes) {
     for (size_t i = 0; i < count; i++) {
         const uint8_t *bytes;
@@ -481,7 +481,7 @@ static void test_decode_streams(const isb__code_params *params) {
     isb__encoded encoded;
     CHECK_OK(ctx, isb__codec_encode(codec, 1, &text, &encoded, NULL, NULL));
     const size_t count = encoded.count;
-    uint16_t *ids = malloc((count + 1) * sizeof *ids);
+    uint32_t *ids = malloc((count + 1) * sizeof *ids);
     CHECK_FATAL(ids && count > HALF / 10);
     memcpy(ids, encoded.ids, count * sizeof *ids);
     isb__decode_stream *streams[3];

@@ -40,13 +40,18 @@ static bytes megatron_index(int dtype, int id_nbytes, const int *lengths, int n)
     return b;
 }
 
-static const uint16_t IDS[] = {5, 65535, 0, 1, 2, 3, 300};
+static const uint32_t IDS[] = {5, 65535, 0, 1, 2, 3, 300};
 static const int LENGTHS[] = {3, 0, 4};
 
-static void write_dataset(const char *prefix, int64_t n_codes, const uint16_t *ids) {
+static void write_dataset(const char *prefix, int64_t n_codes, const uint32_t *ids) {
     isb__dataset_writer *writer = NULL;
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, "window:b=16",
-                                           "00112233445566778899aabbccddeeff", n_codes, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(
+                      ctx, prefix,
+                      &(isb_dataset_info){.tokenizer = "window:b=16",
+                                          .tokenizer_identity = "00112233445566778899aabbccddeeff",
+                                          .n_codes = n_codes,
+                                          .n_ids = n_codes + 1},
+                      &writer));
     for (int d = 0; d < 3; ids += LENGTHS[d++])
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], 10));
     const int n_before = temp_count(temp_dir_path);
@@ -82,7 +87,7 @@ static void check_read(const char *prefix, int id_nbytes) {
     CHECK_EQ(dataset->info.n_bytes, 30);
     CHECK_EQ(dataset->info.id_nbytes, id_nbytes);
     CHECK(strcmp(dataset->info.tokenizer, "window:b=16") == 0);
-    CHECK(strcmp(dataset->info.m1_identity, "00112233445566778899aabbccddeeff") == 0);
+    CHECK(strcmp(dataset->info.tokenizer_identity, "00112233445566778899aabbccddeeff") == 0);
     for (int d = 0; d < 3; ++d) CHECK_EQ(dataset->lengths[d], LENGTHS[d]);
     CHECK(dataset->starts[1] == 3 && dataset->starts[2] == 3 && dataset->starts[3] == 7);
     for (size_t from = 0; from < 7; ++from) {
@@ -216,13 +221,17 @@ static void test_ids_out_of_range(void) {
 
 static void test_writer_refuses(void) {
     isb__dataset_writer *writer = NULL;
-    const uint16_t ids[] = {1, 256};
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), "x", "", (int64_t)1 << 31, &writer),
-                 ISB_ERR_RANGE);
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), "x", "", 0, &writer), ISB_ERR_RANGE);
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), "x", "", 256, &writer),
+    const uint32_t ids[] = {1, 256};
+    static const int64_t bad[][2] = {
+        {(int64_t)1 << 31, ((int64_t)1 << 31) + 1}, {0, 1}, {256, 256}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
+        const isb_dataset_info what = {.tokenizer = "x", .n_codes = bad[i][0], .n_ids = bad[i][1]};
+        CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), &what, &writer), ISB_ERR_RANGE);
+    }
+    const isb_dataset_info plain = {.tokenizer = "bytes", .n_codes = 256, .n_ids = 257};
+    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), &plain, &writer),
                  ISB_ERR_NOT_FOUND);
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("r"), "bytes", "", 256, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("r"), &plain, &writer));
     CHECK_STATUS(isb__dataset_writer_add(writer, ids, 2, 2), ISB_ERR_RANGE);
     CHECK(strstr(isb_context_error(ctx), "id 256 at token 1 of document 0") != NULL);
     CHECK_STATUS(isb__dataset_writer_commit(writer), ISB_ERR_RANGE);
@@ -234,7 +243,10 @@ static void test_empty(void) {
     isb__dataset_writer *writer = NULL;
     isb__dataset *dataset = NULL;
     isb__loader *loader = NULL;
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("empty"), "bytes", "", 256, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(
+                      ctx, temp_path("empty"),
+                      &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
+                      &writer));
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
     CHECK_OK(ctx, isb__dataset_open(ctx, temp_path("empty"), &dataset));
     CHECK_OK(ctx, isb__dataset_verify(dataset));
@@ -250,7 +262,7 @@ static void test_empty(void) {
 /* A file size limit stands for a full disk: whichever of the files it hits, nothing is left under
  * the final names. */
 static void test_disk_full(void) {
-    uint16_t ids[1000] = {0};
+    uint32_t ids[1000] = {0};
     signal(SIGXFSZ, SIG_IGN);
     const struct {
         rlim_t limit;
@@ -266,7 +278,11 @@ static void test_disk_full(void) {
         struct rlimit old, limited;
         getrlimit(RLIMIT_FSIZE, &old);
         limited = (struct rlimit){cases[i].limit, old.rlim_max};
-        CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("full"), "bytes", "", 256, &writer));
+        CHECK_OK(ctx,
+                 isb__dataset_writer_open(
+                     ctx, temp_path("full"),
+                     &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
+                     &writer));
         setrlimit(RLIMIT_FSIZE, &limited);
         isb_status status = ISB_OK;
         for (size_t d = 0; d < cases[i].n_documents && status == ISB_OK; ++d) {

@@ -181,6 +181,7 @@ static void test_dataset_and_errors(isb_context *ctx, const char *text, uint64_t
     save_model(ctx, model, dir);
     isb_prepare_options p;
     isb_prepare_options_init(&p);
+    p.tokenizer = "bytes";
     CHECK_OK(ctx, isb_prepare(ctx, &text, 1, prefix, &p, NULL));
     const isb_evaluate_result a = evaluate(ctx, dir, text, 3);
     isb_evaluate_options o;

@@ -129,7 +129,7 @@ static void make_m2(isb_context *ctx, const char *spec, const char *m1, const ch
     isb__tokenizer *tokenizer = NULL;
     CHECK_OK(ctx, isb__tokenizer_open(ctx, spec, m1, &tokenizer));
     isb_model *model = small_model(ctx, tokenizer->n_codes + 1, 24, seed);
-    small_save(ctx, model, tokenizer->spec, tokenizer->m1_identity, dir);
+    small_save(ctx, model, tokenizer->spec, tokenizer->identity, dir);
     isb_model_free(model);
     isb__tokenizer_free(tokenizer);
 }

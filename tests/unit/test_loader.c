@@ -18,14 +18,18 @@ typedef struct ring {
 static isb__dataset *make_dataset(isb__rng *rng, size_t n_documents, size_t longest, ring *r) {
     isb__dataset_writer *writer = NULL;
     isb__dataset *dataset = NULL;
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("d"), "test", "", N_CODES, &writer));
+    CHECK_OK(ctx,
+             isb__dataset_writer_open(
+                 ctx, temp_path("d"),
+                 &(isb_dataset_info){.tokenizer = "test", .n_codes = N_CODES, .n_ids = N_CODES + 1},
+                 &writer));
     r->n = 0;
     for (size_t d = 0; d < n_documents; ++d) {
-        uint16_t ids[1024];
+        uint32_t ids[1024];
         const size_t count = d == 0 ? longest : isb__rng_below(rng, longest + 1);
         r->ids[r->n++] = N_CODES;
         for (size_t i = 0; i < count; ++i)
-            r->ids[r->n++] = ids[i] = (uint16_t)isb__rng_below(rng, N_CODES);
+            r->ids[r->n++] = ids[i] = (uint32_t)isb__rng_below(rng, N_CODES);
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, count, count));
     }
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));

@@ -177,7 +177,8 @@ static void test_round_trip(void) {
         config.tie_embeddings = i < 2;
         isb_model *model = small_model(&config), *loaded = NULL;
         snprintf(model->tokenizer, sizeof model->tokenizer, "window:b=16,\"quoted\"");
-        snprintf(model->m1_identity, sizeof model->m1_identity, "0123456789abcdef0123456789abcdef");
+        snprintf(model->tokenizer_identity, sizeof model->tokenizer_identity,
+                 "0123456789abcdef0123456789abcdef");
         const char *dir = model_dir("round");
         CHECK_OK(ctx, isb__model_save(ctx, model, dir));
         CHECK_OK(ctx, isb_model_load(ctx, dir, &loaded));
@@ -191,7 +192,7 @@ static void test_round_trip(void) {
         CHECK(after.config.position == config.position &&
               after.config.activation == config.activation);
         CHECK(strcmp(after.tokenizer, before.tokenizer) == 0 &&
-              strcmp(after.m1_identity, before.m1_identity) == 0);
+              strcmp(after.tokenizer_identity, before.tokenizer_identity) == 0);
         CHECK_EQ(after.n_parameters, isb__model_count(&config, 1));
         isb_model_free(loaded);
         isb_model_free(model);

@@ -73,15 +73,15 @@ static size_t decode_dataset(const char *prefix, const char *m1_dir, int *seen, 
     CHECK_OK(ctx, isb__dataset_verify(dataset));
     CHECK_OK(ctx, isb__tokenizer_open(ctx, dataset->info.tokenizer, m1_dir, &tokenizer));
     CHECK(strcmp(tokenizer->spec, dataset->info.tokenizer) == 0);
-    CHECK(strcmp(tokenizer->m1_identity, dataset->info.m1_identity) == 0);
+    CHECK(strcmp(tokenizer->identity, dataset->info.tokenizer_identity) == 0);
     CHECK_EQ(tokenizer->n_codes, dataset->info.n_codes);
     for (uint64_t i = 0; i < dataset->info.n_documents; ++i) {
         int32_t wide[4096];
-        uint16_t ids[4096];
+        uint32_t ids[4096];
         const size_t count = (size_t)dataset->lengths[i];
         CHECK_FATAL(count <= 4096);
         isb__dataset_read(dataset, dataset->starts[i], count, wide);
-        for (size_t k = 0; k < count; ++k) ids[k] = (uint16_t)wide[k];
+        for (size_t k = 0; k < count; ++k) ids[k] = (uint32_t)wide[k];
         const isb__ids_view view = {ids, count};
         isb__decoded decoded;
         CHECK_OK(ctx, isb__codec_decode(tokenizer->codec, 1, &view, 0, &decoded, NULL, NULL));
@@ -176,6 +176,7 @@ static void test_tiny(void) {
     temp_write(paths[0], "only one", 8);
     isb_prepare_options options;
     isb_prepare_options_init(&options);
+    options.tokenizer = "bytes";
     options.split_files = 1;
     isb_prepare_result result;
     CHECK_OK(ctx, isb_prepare(ctx, paths, 1, "tiny", &options, &result));
@@ -195,6 +196,7 @@ static void test_tiny(void) {
 static void test_refusals(void) {
     isb_prepare_options options;
     isb_prepare_options_init(&options);
+    options.tokenizer = "bytes";
     isb_prepare_result result;
     temp_write("none.jsonl", "\n\n", 2);
     temp_write("broken.jsonl", "{\"text\":\"a\"}\n{\n", 15);
@@ -227,6 +229,7 @@ static void test_disk_full(void) {
     free(text);
     isb_prepare_options options;
     isb_prepare_options_init(&options);
+    options.tokenizer = "bytes";
     options.corpus.plain_document_nbytes = 1000;
     options.split_files = 1;
     options.corpus.valid_permille = 100, options.corpus.test_permille = 300;
@@ -250,6 +253,7 @@ static void test_cancel(void) {
     const char *path = "all.jsonl";
     isb_prepare_options options;
     isb_prepare_options_init(&options);
+    options.tokenizer = "bytes";
     isb_prepare_result result;
     const int n_files = temp_count(temp_dir_path);
     isb_context_cancel(ctx);

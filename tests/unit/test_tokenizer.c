@@ -93,7 +93,7 @@ static void round_trip(isb_context *ctx, const char *spec, const char *m1, uint6
         documents[d] = (isb__bytes_view){bytes[d], sizes[d]};
     }
     CHECK_OK(ctx, isb__codec_encode(tokenizer->codec, N_DOCUMENTS, documents, encoded, NULL, NULL));
-    uint16_t *copies[N_DOCUMENTS];
+    uint32_t *copies[N_DOCUMENTS];
     for (size_t d = 0; d < N_DOCUMENTS; ++d) { /* the codec's memory lasts until its next call */
         copies[d] = calloc(encoded[d].count + 1, sizeof **copies);
         for (size_t i = 0; i < encoded[d].count; ++i) {
@@ -150,7 +150,7 @@ static void test_of_model(isb_context *ctx, uint64_t seed) {
     CHECK_EQ(tokenizer->n_codes, 256);
     CHECK(tokenizer->m1_flops_per_byte > 0);
     isb_model *model = small_model(ctx, 257, 32, seed);
-    small_save(ctx, model, spec, tokenizer->m1_identity, temp_path("m2"));
+    small_save(ctx, model, spec, tokenizer->identity, temp_path("m2"));
     isb__tokenizer_free(tokenizer);
 
     CHECK_STATUS(isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer),
@@ -162,7 +162,7 @@ static void test_of_model(isb_context *ctx, uint64_t seed) {
     CHECK_STATUS(
         isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), temp_path("other"), &tokenizer),
         ISB_ERR_MISMATCH);
-    CHECK(strstr(isb_context_error(ctx), model->m1_identity));
+    CHECK(strstr(isb_context_error(ctx), model->tokenizer_identity));
     small_m1(ctx, seed, temp_path("m2/m1"));
     CHECK_OK(ctx, isb__tokenizer_open_for_model(ctx, model, temp_path("m2"), NULL, &tokenizer));
     isb__tokenizer_free(tokenizer);

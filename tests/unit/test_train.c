@@ -63,6 +63,7 @@ static isb_train_options small_run(const char *const *text, const char *out) {
     isb_train_options_init(&o);
     o.text_paths = text;
     o.n_text_paths = 1;
+    o.prepare.tokenizer = "bytes";
     o.prepare.corpus.valid_permille = 100;
     o.out_dir = out;
     o.model = small_model();
@@ -402,7 +403,7 @@ static void test_two_models(isb_context *ctx, const char *const *text) {
     CHECK_STATUS(isb_train(ctx, &o, &r), ISB_ERR_ARGUMENT);
     o.m1_dir = at("m1");
     CHECK_OK(ctx, isb_train(ctx, &o, &r));
-    CHECK(r.model.m1_identity[0] != '\0' && strncmp(r.model.tokenizer, "window:", 7) == 0);
+    CHECK(r.model.tokenizer_identity[0] != '\0' && strncmp(r.model.tokenizer, "window:", 7) == 0);
     CHECK(isb__path_exists(at("m2/m1/model.safetensors")));
     CHECK(!isb__path_exists(at("m2/m1/checkpoints")));
     /* another M1 does not fit the tokens */
