@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
+#include "codebooks.h"
 #include "format.h"
-#include "session.h"
 
 typedef struct info_values {
     common_values common;
@@ -80,13 +80,20 @@ static bool holds(const char *dir, const char *name) {
     return join(path, sizeof path, dir, name) && stat(path, &status) == 0;
 }
 
+/* What the ids depend on beside the tokenizer's text. */
+static void add_identity(results *out, const char *tokenizer, const char *identity) {
+    const bool codebook = strncmp(tokenizer, "codebook:", 9) == 0;
+    results_text(out, codebook ? "codebook_identity" : "m1_identity",
+                 !*identity ? NULL : codebook ? "identity of its codebook" : "identity of its M1",
+                 identity);
+}
+
 static void add_model(results *out, const isb_model_info *info) {
     static const char *const activations[] = {"silu", "relu"}, *const positions[] = {"rope", "t5"};
     const isb_model_config *c = &info->config;
     results_text(out, "identity", "identity", info->identity);
     results_text(out, "tokenizer", "tokenizer", info->tokenizer);
-    results_text(out, "m1_identity", *info->m1_identity ? "identity of its M1" : NULL,
-                 info->m1_identity);
+    add_identity(out, info->tokenizer, info->tokenizer_identity);
     results_count(out, "n_parameters", "parameters", (uint64_t)info->n_parameters);
     results_count(out, "n_parameters_no_embed", "  without embeddings",
                   (uint64_t)info->n_parameters_no_embed);
@@ -211,8 +218,7 @@ static int info_dataset(tool_session *session, const char *prefix, int full) {
     results_text(out, "path", "path", prefix);
     results_text(out, "kind", "what it is", "token dataset");
     results_text(out, "tokenizer", "tokenizer", info.tokenizer);
-    results_text(out, "m1_identity", *info.m1_identity ? "identity of its M1" : NULL,
-                 info.m1_identity);
+    add_identity(out, info.tokenizer, info.tokenizer_identity);
     results_count(out, "n_documents", "documents", info.n_documents);
     results_count(out, "n_bytes", "bytes of text", info.n_bytes);
     results_count(out, "n_tokens", "tokens", info.n_tokens);
@@ -245,11 +251,35 @@ static int info_any_dataset(tool_session *session, const char *path, int full) {
     return code;
 }
 
-/* ---- compressed files ---- */
+/* ---- codebooks and compressed files ---- */
+
+static int info_codebook(tool_session *session, const char *path) {
+    isb_codebook *codebook = NULL;
+    const int code = codebook_open(session, path, &codebook);
+    if (code != 0) return code;
+    results *out = results_new("info");
+    results_text(out, "path", "path", path);
+    results_text(out, "kind", "what it is", "codebook");
+    codebook_describe(out, codebook);
+    isb_codebook_free(codebook);
+    return results_print(out, stdout, session->common->json);
+}
+
+/* Whatever its name. */
+static bool holds_codebook(tool_session *session, const char *path) {
+    isb_codebook *codebook = NULL;
+    const isb_status status = isb_codebook_open(session->context, path, &codebook);
+    isb_codebook_free(codebook);
+    return status == ISB_OK;
+}
 
 static int info_container(tool_session *session, const char *path) {
     isb_compress_result info;
-    const isb_status status = isb_container_info(session->context, path, &info);
+    isb_status status = isb_container_info(session->context, path, &info);
+    if (status == ISB_ERR_FORMAT && path_is_file(path)) {
+        if (holds_codebook(session, path)) return info_codebook(session, path);
+        status = isb_container_info(session->context, path, &info); /* to say it once more */
+    }
     if (status != ISB_OK) return error_status(session, status);
     const double raw = (double)info.raw_nbytes, packed = (double)info.packed_nbytes;
     results *out = results_new("info");
@@ -265,6 +295,7 @@ static int info_container(tool_session *session, const char *path) {
 
 static int info_path(tool_session *session, const char *path, int full) {
     if (path_is_dir(path)) return info_folder(session, path);
+    if (path_is_codebook(path)) return info_codebook(session, path);
     const int code = info_any_dataset(session, path, full);
     return code >= 0 ? code : info_container(session, path);
 }
@@ -287,7 +318,8 @@ const tool_command command_info = {
     .synopsis = "[PATH ...] [--full] [OPTION ...]",
     .description =
         "Tells what each PATH is: a model's folder, a training run, the prefix of a token "
-        "dataset, or a compressed file. Checksums are verified, so it also finds damage. Without "
+        "dataset, a codebook, or a compressed file. Checksums are verified, so it also finds "
+        "damage. Without "
         "a PATH: the version, the processor and instruction set in use, and the libraries.",
     .examples = "  isobit info\n"
                 "  isobit info m1 tokens book.txt.isb",
