@@ -189,7 +189,7 @@ ISB_API isb_status isb_codebook_decoder_finish(isb_codebook_decoder *decoder, ui
 
 /* After each round of choosing: how many strings there were, and what they give on the corpus itself. */
 typedef struct isb_codebook_round {
-    const char *phase; /* "start", "refine", "choose": borrows for the call */
+    const char *phase; /* "start", "refine", "shrink", "choose": borrows for the call */
     int round;
     int64_t n_strings;
     uint64_t n_bytes, n_tokens; /* over the corpus parsed; document ends are not counted */

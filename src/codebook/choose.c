@@ -8,10 +8,11 @@
 #include "codebook/codebook.h"
 
 enum {
-    OVERSHOOT = 4,              /* times the strings wanted, at the start of choosing by use */
-    SHRINK_NUM = 7,             /* a round of shrinking keeps 7 / 10 */
+    OVERSHOOT = 4,  /* times the strings wanted, at the start of choosing by use */
+    SHRINK_NUM = 7, /* a round of shrinking keeps 7 / 10 */
     SHRINK_DEN = 10,
-    SWAP_SHARE = 8,             /* a round of swapping adds 1 / 8 of the strings wanted */
+    SWAP_SHARE = 8,   /* a round of swapping adds 1 / 8 of the strings wanted at first, */
+    SWAP_LEAST = 128, /* and is not worth it below 1 / 128 */
     BATCH_NBYTES = 4 << 20,
     BATCH_NDOCUMENTS = 8192
 };
@@ -31,11 +32,11 @@ typedef struct chooser {
     const isb__choose_job *job;
     isb_context *ctx;
     int32_t *suffixes;
-    uint64_t *places;  /* a bit a byte: windows start here */
-    uint8_t *covered;  /* [nbytes] at window starts: the length of the window */
+    uint64_t *places;       /* a bit a byte: windows start here */
+    uint8_t *covered;       /* [nbytes] at window starts: the length of the window */
     isb_codebook *codebook; /* of `set`, in its order */
     string_set set;
-    uint64_t *uses;   /* [set.n], of the last parse */
+    uint64_t *uses; /* [set.n], of the last parse */
     uint64_t n_tokens;
     uint32_t *ids; /* of a batch */
     uint64_t *offsets;
@@ -142,7 +143,8 @@ static isb_status parse_batch(chooser *c, size_t first, size_t n) {
         ISB_TRY(isb__alloc_array(c->ctx, nbytes, sizeof *c->ids, &c->ids));
         c->ids_capacity = nbytes;
     }
-    ISB_TRY(isb_codebook_encode_batch(c->ctx, c->codebook, c->texts, n, c->ids, nbytes, c->offsets));
+    ISB_TRY(
+        isb_codebook_encode_batch(c->ctx, c->codebook, c->texts, n, c->ids, nbytes, c->offsets));
     for (size_t i = 0; i < n; ++i) {
         note_windows(c, isb__text_begin(text, first + i), c->ids + c->offsets[i],
                      c->offsets[i + 1] - c->offsets[i]);
@@ -226,8 +228,8 @@ static isb_status most_frequent(chooser *c, size_t n) {
     set->n = 0;
     isb_status status = ISB_OK;
     for (size_t i = 0; i < n_found && status == ISB_OK; ++i) {
-        status = append(c, set, c->job->text->bytes + found[i].place, found[i].nbytes,
-                        found[i].count);
+        status =
+            append(c, set, c->job->text->bytes + found[i].place, found[i].nbytes, found[i].count);
     }
     isb__free(c->ctx, found);
     for (int byte = 0; byte < 256 && status == ISB_OK; ++byte)
@@ -250,8 +252,8 @@ static isb_status add_best(chooser *c, size_t n) {
         const uint8_t *bytes = c->job->text->bytes + found[i].place;
         const size_t now = isb_codebook_count(c->codebook, bytes, found[i].nbytes);
         if (now < 2) continue;
-        status = append(c, &gains, bytes, found[i].nbytes,
-                        (double)found[i].count * (double)(now - 1));
+        status =
+            append(c, &gains, bytes, found[i].nbytes, (double)found[i].count * (double)(now - 1));
     }
     isb__free(c->ctx, found);
     if (status == ISB_OK) {
@@ -299,7 +301,7 @@ static isb_status refine(chooser *c) {
 
 static isb_status shrink(chooser *c) {
     const size_t wanted = c->job->n_strings;
-    while (c->set.n > wanted) {
+    for (c->round = 1; c->set.n > wanted; ++c->round) {
         const size_t next = c->set.n * SHRINK_NUM / SHRINK_DEN;
         ISB_TRY(drop_cheapest(c, next > wanted ? next : wanted));
         report(c, "shrink");
@@ -315,18 +317,31 @@ static isb_status copy_set(chooser *c, const string_set *from, string_set *to) {
     return ISB_OK;
 }
 
+static isb_status restore_set(chooser *c, const string_set *from) {
+    c->set.n = 0;
+    for (size_t i = 0; i < from->n; ++i)
+        ISB_TRY(append(c, &c->set, from->items[i].bytes, from->items[i].nbytes, 0));
+    return parse(c);
+}
+
+/* Hill climbing: a round that does not help is taken back, and the next one is half as bold. */
 static isb_status swap_rounds(chooser *c, string_set *best) {
     const size_t wanted = c->job->n_strings;
+    size_t step = wanted / SWAP_SHARE;
     uint64_t best_tokens = c->n_tokens;
     ISB_TRY(copy_set(c, &c->set, best));
-    for (c->round = 1; c->round <= c->job->n_rounds; ++c->round) {
-        ISB_TRY(add_best(c, wanted / SWAP_SHARE));
+    for (c->round = 1; c->round <= c->job->n_rounds && step > wanted / SWAP_LEAST; ++c->round) {
+        ISB_TRY(add_best(c, step));
         ISB_TRY(parse(c));
         ISB_TRY(drop_cheapest(c, wanted));
         report(c, "choose");
-        if (c->n_tokens >= best_tokens) continue;
-        best_tokens = c->n_tokens;
-        ISB_TRY(copy_set(c, &c->set, best));
+        if (c->n_tokens < best_tokens) {
+            best_tokens = c->n_tokens;
+            ISB_TRY(copy_set(c, &c->set, best));
+        } else {
+            step /= 2;
+            ISB_TRY(restore_set(c, best));
+        }
     }
     return ISB_OK;
 }

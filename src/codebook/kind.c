@@ -13,22 +13,27 @@ typedef struct move {
 enum { S = ISB__KIND_START, RUN, ONE_SPACE, SPACES, BREAKS, GAP, NEXT };
 
 static const move free_moves[] = {
-    {S, OTHER, RUN},   {S, SPACE, RUN},       {S, BREAK, BREAKS},     {RUN, OTHER, RUN},
+    {S, OTHER, RUN},   {S, SPACE, RUN},      {S, BREAK, BREAKS},      {RUN, OTHER, RUN},
     {RUN, SPACE, RUN}, {RUN, BREAK, BREAKS}, {BREAKS, BREAK, BREAKS},
 };
 /* A space may be first; then the run up to the next space or the line breaks after it. */
 static const move word_moves[] = {
-    {S, OTHER, RUN},           {S, SPACE, ONE_SPACE},      {S, BREAK, BREAKS},
-    {RUN, OTHER, RUN},         {RUN, BREAK, BREAKS},       {ONE_SPACE, OTHER, RUN},
-    {ONE_SPACE, SPACE, SPACES}, {SPACES, SPACE, SPACES},    {BREAKS, BREAK, BREAKS},
+    {S, OTHER, RUN},
+    {S, SPACE, ONE_SPACE},
+    {S, BREAK, BREAKS},
+    {RUN, OTHER, RUN},
+    {RUN, BREAK, BREAKS},
+    {ONE_SPACE, OTHER, RUN},
+    {ONE_SPACE, SPACE, SPACES},
+    {SPACES, SPACE, SPACES},
+    {BREAKS, BREAK, BREAKS},
 };
 /* RUN is the first word or a piece of one, GAP the space after a word, NEXT a word after it, which
  * must end in its own space or in line breaks. */
 static const move words_moves[] = {
-    {S, OTHER, RUN},       {S, SPACE, SPACES},     {S, BREAK, BREAKS},
-    {RUN, OTHER, RUN},     {RUN, SPACE, GAP},      {RUN, BREAK, BREAKS},
-    {GAP, OTHER, NEXT},    {NEXT, OTHER, NEXT},    {NEXT, SPACE, GAP},
-    {NEXT, BREAK, BREAKS}, {SPACES, SPACE, SPACES}, {BREAKS, BREAK, BREAKS},
+    {S, OTHER, RUN},    {S, SPACE, SPACES},    {S, BREAK, BREAKS},      {RUN, OTHER, RUN},
+    {RUN, SPACE, GAP},  {RUN, BREAK, BREAKS},  {GAP, OTHER, NEXT},      {NEXT, OTHER, NEXT},
+    {NEXT, SPACE, GAP}, {NEXT, BREAK, BREAKS}, {SPACES, SPACE, SPACES}, {BREAKS, BREAK, BREAKS},
 };
 
 #define N_ITEMS(array) (sizeof(array) / sizeof *(array))

@@ -15,8 +15,9 @@
 
 typedef struct isb__text {
     const uint8_t *bytes;
-    size_t nbytes;          /* less than 2^31 */
-    const uint64_t *ends;   /* [n_documents]: document i is [ends[i-1] + 1, ends[i]), the first from 0 */
+    size_t nbytes; /* less than 2^31 */
+    const uint64_t
+        *ends; /* [n_documents]: document i is [ends[i-1] + 1, ends[i]), the first from 0 */
     size_t n_documents;
 } isb__text;
 
@@ -36,7 +37,7 @@ typedef struct isb__found_string {
 typedef struct isb__string_query {
     const isb__text *text;
     const int32_t *suffixes;
-    const uint64_t *places;  /* a bit for each byte of the text */
+    const uint64_t *places; /* a bit for each byte of the text */
     /* [nbytes] or NULL: at a place p only strings longer than covered[p] count, since the text there
      * has a string of that length already. */
     const uint8_t *covered;

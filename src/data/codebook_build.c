@@ -18,10 +18,8 @@ enum {
 };
 
 void isb_codebook_build_options_init(isb_codebook_build_options *options) {
-    *options = (isb_codebook_build_options){.struct_size = sizeof *options,
-                                            .kind = "word",
-                                            .n_rounds = -1,
-                                            .choose = 1};
+    *options = (isb_codebook_build_options){
+        .struct_size = sizeof *options, .kind = "word", .n_rounds = -1, .choose = 1};
     isb_corpus_options_init(&options->corpus);
 }
 
@@ -37,8 +35,8 @@ typedef struct builder {
 
 static isb_status add_document(builder *b, const uint8_t *bytes, size_t nbytes) {
     ISB_TRY(isb__grow_array(b->ctx, b->nbytes + nbytes + 1, 1, &b->bytes_capacity, &b->bytes));
-    ISB_TRY(isb__grow_array(b->ctx, b->n_documents + 1, sizeof *b->ends, &b->ends_capacity,
-                            &b->ends));
+    ISB_TRY(
+        isb__grow_array(b->ctx, b->n_documents + 1, sizeof *b->ends, &b->ends_capacity, &b->ends));
     memcpy(b->bytes + b->nbytes, bytes, nbytes);
     b->nbytes += nbytes;
     b->ends[b->n_documents++] = b->nbytes;
@@ -88,10 +86,11 @@ static isb_status check(const builder *b, size_t n_paths) {
     const isb_codebook_build_options *o = &b->options;
     const int64_t least = ISB_CODEBOOK_MIN_IDS + (int64_t)o->n_specials;
     if (o->n_ids < least || o->n_ids > ISB_CODEBOOK_MAX_IDS) {
-        return isb__fail(b->ctx, ISB_ERR_RANGE,
-                         "a codebook of %lld ids; it may have %lld (every byte and the special ids) "
-                         "to %d",
-                         (long long)o->n_ids, (long long)least, ISB_CODEBOOK_MAX_IDS);
+        return isb__fail(
+            b->ctx, ISB_ERR_RANGE,
+            "a codebook of %lld ids; it may have %lld (every byte and the special ids) "
+            "to %d",
+            (long long)o->n_ids, (long long)least, ISB_CODEBOOK_MAX_IDS);
     }
     if (o->max_string_nbytes > ISB_CODEBOOK_MAX_STRING_NBYTES) {
         return isb__fail(b->ctx, ISB_ERR_RANGE,
