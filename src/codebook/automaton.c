@@ -19,7 +19,8 @@ enum { MAX_TRIES = 24 /* blocks of 64 bases looked at from the first one that ma
 typedef struct node {
     uint32_t sibling; /* the parent's next child, or 0 */
     uint32_t base;
-    uint32_t id; /* NONE: no string ends here */
+    uint32_t id;  /* NONE: no string ends here */
+    uint32_t cut; /* the node of the string that this one stands for; 0: it is no cut */
     uint16_t n_children;
     uint8_t label, nbytes;
 } node;
@@ -60,6 +61,15 @@ static bool has_children(const builder *b, size_t v) { return b->nodes[v].n_chil
 /* 0: there are no more */
 static size_t first_child(const builder *b, size_t v) { return has_children(b, v) ? v + 1 : 0; }
 
+/* path: the string's nodes. */
+static void end_string(builder *b, const uint32_t *path, size_t nbytes, uint32_t id) {
+    node *last = &b->nodes[path[nbytes]];
+    for (size_t i = 1; i < nbytes; ++i) {
+        if (b->nodes[path[i]].id == id) last->cut = path[i];
+    }
+    if (!last->cut) last->id = id;
+}
+
 static void make_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets, size_t n_strings,
                       const uint32_t *ids) {
     uint32_t path[ISB_CODEBOOK_MAX_STRING_NBYTES + 1] = {0}; /* nodes of the last string */
@@ -76,7 +86,7 @@ static void make_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets,
                 (node){.id = NONE, .label = string[depth], .nbytes = (uint8_t)(depth + 1)};
             path[depth + 1] = (uint32_t)n;
         }
-        b->nodes[path[nbytes]].id = ids ? ids[i] : (uint32_t)i;
+        end_string(b, path, nbytes, ids ? ids[i] : (uint32_t)i);
         last_nbytes = nbytes;
     }
 }
@@ -194,70 +204,90 @@ static isb_status fill_units(builder *b, isb__automaton *a) {
     a->n_units = b->max_base + 256;
     ISB_TRY(isb__alloc_array(b->ctx, a->n_units, sizeof *a->units, &a->units));
     ISB_TRY(isb__alloc_array(b->ctx, a->n_bases, sizeof *a->nodes, &a->nodes));
+    ISB_TRY(isb__alloc_array(b->ctx, a->n_bases, sizeof *a->links, &a->links));
     for (size_t i = 0; i < a->n_units; ++i) a->units[i] = (uint32_t)i % ISB__NOWHERE_BASES;
     for (size_t v = 0; v < b->n_nodes; ++v) {
         const node *n = &b->nodes[v];
-        const uint32_t value = n->id != NONE ? n->id : (uint32_t)a->n_failures++;
-        a->nodes[n->base] = (uint32_t)n->nbytes << 24 | value;
+        a->nodes[n->base] = (uint32_t)n->nbytes << 24 | (n->id != NONE ? n->id : 0);
+        a->links[n->base] = ISB__STATE_ROOT;
         for (size_t c = first_child(b, v); c; c = b->nodes[c].sibling)
             a->units[n->base + b->nodes[c].label] = unit_of(&b->nodes[c]);
     }
     return ISB_OK;
 }
 
-static isb_status add_pop(builder *b, isb__automaton *a, uint32_t state, size_t length,
-                          uint32_t *list) {
+/* ---- failures ---- */
+
+/* What happens on the way: tokens popped so far (as in isb__automaton.nodes), and the state reached. */
+typedef struct trace {
+    uint32_t pops, link;
+} trace;
+
+static isb_status add_pop(builder *b, isb__automaton *a, uint32_t id, size_t length,
+                          uint32_t previous, uint32_t *pops) {
     ISB_TRY(isb__grow_array(b->ctx, a->n_pops + 1, sizeof *a->pops, &b->pops_capacity, &a->pops));
-    a->pops[a->n_pops] = (isb__pop){(state >> 9) << 9 | (uint32_t)length, *list};
-    *list = (uint32_t)a->n_pops++;
+    if (a->n_pops >= ISB__POPS_MANY) {
+        return isb__fail(
+            b->ctx, ISB_ERR_RANGE,
+            "the strings need more than %d lists of tokens; use fewer or shorter strings",
+            ISB__POPS_MANY);
+    }
+    a->pops[a->n_pops] = (isb__pop){id << 9 | (uint32_t)length, previous};
+    *pops = ISB__POPS_MANY | (uint32_t)a->n_pops++;
     return ISB_OK;
 }
 
-/* Appends what `state` pops to the list of `*length` tokens. */
-static isb_status append_pops(builder *b, isb__automaton *a, uint32_t state, size_t *length,
-                              uint32_t *list) {
-    uint32_t tokens[ISB_CODEBOOK_MAX_STRING_NBYTES] = {state};
-    size_t n = 1;
-    if (!(state & ISB__STATE_ACCEPTS))
-        n = isb__automaton_pop(a, isb__automaton_failure(a, state), tokens);
-    for (size_t i = 0; i < n; ++i) ISB_TRY(add_pop(b, a, tokens[i], ++*length, list));
+/* Appends an id to what was popped.  A first id needs no list until a second one comes. */
+static isb_status append_id(builder *b, isb__automaton *a, uint32_t id, uint32_t *pops) {
+    if (*pops == NONE) {
+        *pops = id;
+        return ISB_OK;
+    }
+    if (!(*pops & ISB__POPS_MANY)) ISB_TRY(add_pop(b, a, *pops, 1, 0, pops));
+    const uint32_t last = *pops & ~(uint32_t)ISB__POPS_MANY;
+    return add_pop(b, a, id, isb__pop_count(&a->pops[last]) + 1, last, pops);
+}
+
+/* The trace goes on from where its state leads when it pops. */
+static isb_status pop(builder *b, isb__automaton *a, trace *t) {
+    const uint32_t pops = isb__state_pops(a, t->link);
+    t->link = isb__state_link(a, t->link);
+    if (!(pops & ISB__POPS_MANY)) return append_id(b, a, pops, &t->pops);
+    if (t->pops == NONE) {
+        t->pops = pops;
+        return ISB_OK;
+    }
+    uint32_t ids[ISB_CODEBOOK_MAX_STRING_NBYTES];
+    const isb__pop *last = &a->pops[pops & ~(uint32_t)ISB__POPS_MANY];
+    const size_t n = isb__pop_count(last);
+    for (size_t i = n; i > 0; --i, last = &a->pops[last->previous]) ids[i - 1] = isb__pop_id(last);
+    for (size_t i = 0; i < n; ++i) ISB_TRY(append_id(b, a, ids[i], &t->pops));
     return ISB_OK;
 }
 
-/* The failures of all children of v that are no strings.  They begin with what v pops; then `label` is read from where
- * that leads, and may make more tokens. */
+/* All children of v that are no strings: they begin with what v pops; then their byte is read from where that leads, and
+ * may pop more. */
 static isb_status fill_failures_below(builder *b, isb__automaton *a, size_t v) {
-    const uint32_t state = unit_of(&b->nodes[v]);
-    uint32_t start_link = ISB__STATE_ROOT, start_list = NONE;
-    size_t start_length = 0;
+    trace start = {NONE, unit_of(&b->nodes[v])};
+    bool started = false;
     for (size_t c = first_child(b, v); c; c = b->nodes[c].sibling) {
-        if (b->nodes[c].id != NONE) continue;
-        if (start_list == NONE && (state & ISB__STATE_ACCEPTS)) {
-            ISB_TRY(append_pops(b, a, state, &start_length, &start_list));
-        } else if (start_list == NONE) {
-            const isb__failure *failure = isb__automaton_failure(a, state);
-            start_link = failure->link;
-            start_list = failure->pops;
-            start_length = a->pops[start_list].token & 0x1ff;
-        }
-        uint32_t link = start_link, list = start_list, unit;
-        size_t length = start_length;
-        const uint8_t label = b->nodes[c].label;
-        while (unit = isb__automaton_unit(a, link, label), !isb__unit_matches(unit, label)) {
-            ISB_TRY(append_pops(b, a, link, &length, &list));
-            const bool accepts = link & ISB__STATE_ACCEPTS;
-            link = accepts ? ISB__STATE_ROOT : isb__automaton_failure(a, link)->link;
-        }
-        a->failures[a->nodes[b->nodes[c].base] & 0xffffff] = (isb__failure){unit, list};
+        const node *child = &b->nodes[c];
+        if (child->id != NONE) continue;
+        if (!started) ISB_TRY(pop(b, a, &start));
+        started = true;
+        trace t = start;
+        while (!isb__unit_matches(isb__state_next(a, t.link, child->label), child->label))
+            ISB_TRY(pop(b, a, &t));
+        a->nodes[child->base] |= t.pops;
+        a->links[child->base] = isb__state_next(a, t.link, child->label);
     }
     return ISB_OK;
 }
 
-/* By depth: links are shallower than their nodes. */
+/* By depth: links are shallower than their nodes.  The root's children are strings. */
 static isb_status fill_failures(builder *b, isb__automaton *a) {
-    ISB_TRY(isb__alloc_array(b->ctx, a->n_failures, sizeof *a->failures, &a->failures));
     sort_nodes(b, key_of_nbytes);
-    for (size_t i = 1; i < b->n_nodes; ++i) { /* the root's children are strings */
+    for (size_t i = 1; i < b->n_nodes; ++i) {
         if (has_children(b, b->order[i])) ISB_TRY(fill_failures_below(b, a, b->order[i]));
     }
     return ISB_OK;
@@ -290,12 +320,12 @@ isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const u
 void isb__automaton_free(isb_context *ctx, isb__automaton *automaton) {
     isb__free(ctx, automaton->units);
     isb__free(ctx, automaton->nodes);
-    isb__free(ctx, automaton->failures);
+    isb__free(ctx, automaton->links);
     isb__free(ctx, automaton->pops);
     *automaton = (isb__automaton){0};
 }
 
 size_t isb__automaton_nbytes(const isb__automaton *a) {
-    return a->n_units * sizeof *a->units + a->n_bases * sizeof *a->nodes +
-           a->n_failures * sizeof *a->failures + a->n_pops * sizeof *a->pops;
+    return a->n_units * sizeof *a->units + a->n_bases * (sizeof *a->nodes + sizeof *a->links) +
+           a->n_pops * sizeof *a->pops;
 }

@@ -6,11 +6,11 @@
  * Tokenization", arXiv 2012.15524):
  *
  *   node that is a string    pops itself; goes on from the root
- *   any other node v         pops a list of tokens; goes on from a shallower node, link(v), never the root
+ *   any other node v         pops its tokens, often one; goes on from a shallower node, link(v), never the root
  *
- * and then the byte is tried again.  Every byte is a string of its own, so the root has all 256 children and every list
- * has a token.  Each retry pops a token, each token has a byte, and each byte is taken by one step down: for every
- * text, there are at most as many retries as bytes.
+ * and then the byte is tried again.  Every byte is a string of its own, so the root has all 256 children and every node
+ * has a token to pop.  Each retry pops a token, each token has a byte, and each byte is taken by one step down: for
+ * every text, there are at most as many retries as bytes.
  *
  * The trie is a double array (Aoe 1989) of 4-byte units, one for each node:
  *
@@ -32,29 +32,25 @@
 enum {
     ISB__STATE_ROOT = 1 << 9, /* base 1: its children are units[1 .. 256] */
     ISB__STATE_ACCEPTS = 1 << 8,
+    ISB__POPS_MANY = 1 << 23,
     ISB__AUTOMATON_MAX_BASE = (1 << 23) - 1,
     ISB__NOWHERE_BASES = 128
 };
 
-/* What a node that is no string does where the text leaves it. */
-typedef struct isb__failure {
-    uint32_t link; /* the state after its tokens */
-    uint32_t pops; /* the last of its tokens in automaton.pops */
-} isb__failure;
-
-/* Lists of tokens, linked from the last to the first, so that lists share their beginnings. */
+/* Lists of more than one token, linked from the last to the first, so that lists share their beginnings. */
 typedef struct isb__pop {
-    uint32_t token;    /* a string's base << 9 | number of tokens up to this one */
+    uint32_t token;    /* id << 9 | number of tokens up to this one */
     uint32_t previous; /* meaningless for the first */
 } isb__pop;
 
+/* n_units is such that any base and any byte stay inside. */
 typedef struct isb__automaton {
-    uint32_t *units; /* [n_units]: any base and any byte stay inside */
-    /* [n_bases]: the node's number of bytes << 24 | for strings, the id; else, where in failures */
+    uint32_t *units; /* [n_units] */
+    /* [n_bases]: the node's number of bytes << 24 | the id it pops, or MANY | where its last token is in pops */
     uint32_t *nodes;
-    isb__failure *failures;
+    uint32_t *links; /* [n_bases]: the state after popping */
     isb__pop *pops;
-    size_t n_units, n_bases, n_failures, n_pops, n_nodes;
+    size_t n_units, n_bases, n_pops, n_nodes;
 } isb__automaton;
 
 /* strings: sorted bytewise, distinct, with every single byte; string i is bytes[offsets[i] .. offsets[i + 1]).
@@ -64,31 +60,23 @@ isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const u
 void isb__automaton_free(isb_context *ctx, isb__automaton *automaton);
 size_t isb__automaton_nbytes(const isb__automaton *automaton);
 
-static inline uint32_t isb__automaton_unit(const isb__automaton *a, uint32_t state, uint8_t byte) {
+/* The child by this byte if it is there, else a unit with another label. */
+static inline uint32_t isb__state_next(const isb__automaton *a, uint32_t state, uint8_t byte) {
     return a->units[(state >> 9) + byte];
 }
 static inline bool isb__unit_matches(uint32_t unit, uint8_t byte) { return (uint8_t)unit == byte; }
-/* Of a state that accepts. */
-static inline uint32_t isb__state_id(const isb__automaton *a, uint32_t state) {
+static inline uint32_t isb__state_link(const isb__automaton *a, uint32_t state) {
+    return a->links[state >> 9];
+}
+/* The id it pops, or MANY | the last of them. */
+static inline uint32_t isb__state_pops(const isb__automaton *a, uint32_t state) {
     return a->nodes[state >> 9] & 0xffffff;
 }
 /* How many bytes lead to it. */
 static inline uint32_t isb__state_nbytes(const isb__automaton *a, uint32_t state) {
     return a->nodes[state >> 9] >> 24;
 }
-
-/* Writes the tokens (states) of a node that is no string to `tokens`, at most as many as the node has bytes, and
- * returns how many. */
-static inline size_t isb__automaton_pop(const isb__automaton *a, const isb__failure *failure,
-                                        uint32_t *tokens) {
-    const isb__pop *pop = &a->pops[failure->pops];
-    const size_t n = pop->token & 0x1ff;
-    for (size_t i = n; i > 1; --i, pop = &a->pops[pop->previous]) tokens[i - 1] = pop->token;
-    tokens[0] = pop->token;
-    return n;
-}
-static inline const isb__failure *isb__automaton_failure(const isb__automaton *a, uint32_t state) {
-    return &a->failures[isb__state_id(a, state)];
-}
+static inline size_t isb__pop_count(const isb__pop *last) { return last->token & 0x1ff; }
+static inline uint32_t isb__pop_id(const isb__pop *pop) { return pop->token >> 9; }
 
 #endif

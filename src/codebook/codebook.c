@@ -104,14 +104,25 @@ static isb_status copy_strings(isb_codebook *c, const isb__codebook_content *con
     return ISB_OK;
 }
 
-/* Ids that are the order anyway are not kept. */
-static isb_status copy_ids(isb_codebook *c, const isb__codebook_content *content) {
-    bool in_order = c->n_codes == c->n_strings;
+/* What is matched.  Ids that are the order anyway are not kept. */
+static isb_status copy_list(isb_codebook *c, const isb__codebook_content *content) {
+    const size_t n = content->n_strings, nbytes = (size_t)content->offsets[n];
+    bool in_order = c->n_codes == n;
+    c->n_listed = c->n_strings = n;
     if (!content->ids) return ISB_OK;
-    for (size_t i = 0; i < c->n_strings && in_order; ++i) in_order = content->ids[i] == i;
+    for (size_t i = 0; i < n; ++i) {
+        in_order &= content->ids[i] == i;
+        c->n_strings -= content->decoded[content->ids[i]] != i;
+        const size_t length = (size_t)(content->offsets[i + 1] - content->offsets[i]);
+        if (length > c->max_string_nbytes) c->max_string_nbytes = length;
+    }
     if (in_order) return ISB_OK;
-    ISB_TRY(isb__alloc_array(c->ctx, c->n_strings, sizeof *c->ids, &c->ids));
-    memcpy(c->ids, content->ids, c->n_strings * sizeof *c->ids);
+    ISB_TRY(isb__alloc_array(c->ctx, n, sizeof *c->ids, &c->ids));
+    ISB_TRY(isb__alloc_array(c->ctx, n + 1, sizeof *c->listed_offsets, &c->listed_offsets));
+    ISB_TRY(isb__alloc(c->ctx, nbytes, &c->listed_bytes));
+    memcpy(c->ids, content->ids, n * sizeof *c->ids);
+    memcpy(c->listed_offsets, content->offsets, (n + 1) * sizeof *c->listed_offsets);
+    memcpy(c->listed_bytes, content->bytes, nbytes);
     return ISB_OK;
 }
 
@@ -120,20 +131,31 @@ static isb_status compute_identity(isb_codebook *c) {
     isb__hasher *hasher = isb__hasher_create();
     if (!hasher) return isb__fail(c->ctx, ISB_ERR_NO_MEMORY, "no memory for a hash");
     const uint32_t counts[4] = {(uint32_t)c->n_codes, (uint32_t)c->n_specials,
-                                (uint32_t)c->n_strings, c->ids != NULL};
+                                (uint32_t)c->n_listed, c->ids != NULL};
     isb__hasher_update(hasher, counts, sizeof counts);
     isb__hasher_update(hasher, c->offsets, (c->n_codes + 1) * sizeof *c->offsets);
     isb__hasher_update(hasher, c->bytes, c->offsets[c->n_codes]);
-    if (c->ids) isb__hasher_update(hasher, c->ids, c->n_strings * sizeof *c->ids);
+    if (c->ids) {
+        isb__hasher_update(hasher, c->ids, c->n_listed * sizeof *c->ids);
+        isb__hasher_update(hasher, c->listed_offsets,
+                           (c->n_listed + 1) * sizeof *c->listed_offsets);
+        isb__hasher_update(hasher, c->listed_bytes, (size_t)c->listed_offsets[c->n_listed]);
+    }
     for (size_t i = 0; i < c->n_specials; ++i)
         isb__hasher_update(hasher, c->specials[i], strlen(c->specials[i]) + 1);
     c->identity = isb__hasher_finish(hasher);
     return ISB_OK;
 }
 
+static size_t count_list_memory(const isb_codebook *c) {
+    if (!c->ids) return 0;
+    return c->n_listed * sizeof *c->ids + (c->n_listed + 1) * sizeof *c->listed_offsets +
+           (size_t)c->listed_offsets[c->n_listed];
+}
+
 static size_t count_memory(const isb_codebook *c) {
     return sizeof *c + (c->n_ids + 1) * sizeof *c->offsets + c->offsets[c->n_ids] +
-           ISB__CODEBOOK_PADDING_NBYTES + (c->ids ? c->n_strings * sizeof *c->ids : 0) +
+           ISB__CODEBOOK_PADDING_NBYTES + count_list_memory(c) +
            c->n_specials * (sizeof *c->specials + sizeof *c->specials_order) + strlen(c->card) + 1 +
            isb__automaton_nbytes(&c->automaton);
 }
@@ -141,15 +163,14 @@ static size_t count_memory(const isb_codebook *c) {
 static isb_status fill(isb_codebook *c, const isb__codebook_content *content,
                        const isb_codebook_create_options *options) {
     c->n_codes = content->n_codes;
-    c->n_strings = content->n_strings;
     c->n_specials = 1 + options->n_specials;
     ISB_TRY(check_counts(c->ctx, c->n_codes, c->n_specials));
     c->n_ids = c->n_codes + c->n_specials;
     ISB_TRY(copy_labels(c, options));
     ISB_TRY(copy_strings(c, content));
-    ISB_TRY(copy_ids(c, content));
+    ISB_TRY(copy_list(c, content));
     ISB_TRY(compute_identity(c));
-    ISB_TRY(isb__automaton_create(c->ctx, content->bytes, content->offsets, c->n_strings, c->ids,
+    ISB_TRY(isb__automaton_create(c->ctx, content->bytes, content->offsets, c->n_listed, c->ids,
                                   &c->automaton));
     c->memory_nbytes = count_memory(c);
     return ISB_OK;
@@ -180,6 +201,8 @@ void isb_codebook_free(isb_codebook *codebook) {
     isb__free(ctx, codebook->bytes);
     isb__free(ctx, codebook->offsets);
     isb__free(ctx, codebook->ids);
+    isb__free(ctx, codebook->listed_offsets);
+    isb__free(ctx, codebook->listed_bytes);
     isb__free(ctx, codebook->specials);
     isb__free(ctx, codebook->specials_order);
     isb__free(ctx, codebook->card);
@@ -297,11 +320,11 @@ void isb_codebook_string(const isb_codebook *codebook, uint32_t id, const uint8_
 int64_t isb_codebook_find(const isb_codebook *codebook, const uint8_t *bytes, size_t nbytes) {
     uint32_t state = ISB__STATE_ROOT;
     for (size_t i = 0; i < nbytes; ++i) {
-        state = isb__automaton_unit(&codebook->automaton, state, bytes[i]);
+        state = isb__state_next(&codebook->automaton, state, bytes[i]);
         if (!isb__unit_matches(state, bytes[i])) return -1;
     }
     if (nbytes == 0 || !(state & ISB__STATE_ACCEPTS)) return -1;
-    return isb__state_id(&codebook->automaton, state);
+    return isb__state_pops(&codebook->automaton, state);
 }
 
 /* The first string that is not below `prefix`, or with `past` the first above all that begin with it. */
