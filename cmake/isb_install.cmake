@@ -9,6 +9,7 @@ install(TARGETS isobit_static isobit_shared EXPORT isobit-targets
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY include/isobit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY codebooks DESTINATION ${CMAKE_INSTALL_DATADIR}/isobit FILES_MATCHING PATTERN "*.isb-codebook")
 
 # The CMake package: find_package(isobit), then isobit::isobit (shared) or isobit::isobit_static.
 set(ISB_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/isobit)

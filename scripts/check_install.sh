@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# An installed tree works for others: a small program builds against it by pkg-config, shared and static, and by CMake,
-# and runs; the command runs.
+# An installed tree works for others: a small program and the examples build against it by pkg-config, shared and
+# static, and by CMake, and run; the command runs and finds the codebooks that came with it.
 #
 #   scripts/check_install.sh BUILD_DIR
 set -euo pipefail
 build=$(cd "$1" && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/first" >/dev/null
@@ -50,4 +51,22 @@ for program in by_pkg_config by_pkg_config_static build/consumer_isobit build/co
 done
 if ldd "$work/by_pkg_config_static" | grep isobit; then echo "the static program needs libisobit.so"; exit 1; fi
 "$prefix/bin/isobit" info >/dev/null
-echo "four programs built and run against the installed tree"
+# The examples, by both ways.
+make -s -C "$root/examples" OUT="$work/examples" || exit 1
+cmake -S "$root/examples" -B "$work/examples_cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" || { cat "$work/log"; exit 1; }
+cmake --build "$work/examples_cmake" >"$work/log" || { cat "$work/log"; exit 1; }
+cat "$root"/docs/*.md >"$work/text"
+for way in examples examples_cmake; do
+    cd "$work/$way"
+    ./01_encode_decode >/dev/null
+    ./02_stream <"$work/text" 2>/dev/null | cmp - "$work/text"
+    ./03_batch_threads 50 >/dev/null
+    ./04_build_codebook "$work/text" mine.isb-codebook 1000 >/dev/null
+    ./01_encode_decode mine.isb-codebook >/dev/null
+    ./05_special_tokens >/dev/null
+done
+cmp "$work/examples/mine.isb-codebook" "$work/examples_cmake/mine.isb-codebook"
+for codebook in "$prefix"/share/isobit/codebooks/*.isb-codebook; do
+    "$prefix/bin/isobit" codebook show "$codebook" >/dev/null
+done
+echo "the examples and four programs built and run against the installed tree"
