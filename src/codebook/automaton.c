@@ -91,15 +91,32 @@ static void make_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets,
     }
 }
 
-/* Sorts the nodes by a small number, smallest first, stable. */
-static void sort_nodes(builder *b, size_t (*key)(const node *v)) {
+/* Nodes with more than one child, those with the most first; returns how many.  They go to b->order. */
+static size_t list_by_children(builder *b) {
     size_t starts[258] = {0};
-    for (size_t v = 0; v < b->n_nodes; ++v) ++starts[key(&b->nodes[v]) + 1];
+    for (size_t v = 1; v < b->n_nodes; ++v) ++starts[257 - b->nodes[v].n_children];
     for (size_t k = 1; k < 258; ++k) starts[k] += starts[k - 1];
-    for (size_t v = 0; v < b->n_nodes; ++v) b->order[starts[key(&b->nodes[v])]++] = (uint32_t)v;
+    const size_t n = starts[255];
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        const size_t n_children = b->nodes[v].n_children;
+        if (n_children > 1) b->order[starts[256 - n_children]++] = (uint32_t)v;
+    }
+    return n;
 }
-static size_t key_of_fewer_children(const node *v) { return 256u - v->n_children; }
-static size_t key_of_nbytes(const node *v) { return v->nbytes; }
+
+/* Nodes with children, the shallowest first, without the root; returns how many. */
+static size_t list_by_depth(builder *b) {
+    size_t starts[257] = {0}, n = 0;
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        starts[b->nodes[v].nbytes + 1] += has_children(b, v);
+        n += has_children(b, v);
+    }
+    for (size_t k = 1; k < 257; ++k) starts[k] += starts[k - 1];
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        if (has_children(b, v)) b->order[starts[b->nodes[v].nbytes]++] = (uint32_t)v;
+    }
+    return n;
+}
 
 /* ---- places ---- */
 
@@ -113,11 +130,14 @@ static uint64_t get_bits(const uint64_t *bits, size_t i) {
 }
 
 /* Room in the bitmaps for the bases of this block, and for their units. */
-static isb_status reserve_block(builder *b, size_t block) {
-    ISB_TRY(isb__grow_array(b->ctx, block + 1, sizeof *b->used_bases, &b->bases_capacity,
+static isb_status grow_bitmaps(builder *b, size_t block) {
+    ISB_TRY(isb__grow_array(b->ctx, block + 6, sizeof *b->used_bases, &b->bases_capacity,
                             &b->used_bases));
     return isb__grow_array(b->ctx, block + 6, sizeof *b->used_units, &b->units_capacity,
                            &b->used_units);
+}
+static inline isb_status reserve_block(builder *b, size_t block) {
+    return block + 6 <= b->units_capacity ? ISB_OK : grow_bitmaps(b, block);
 }
 
 static void take_base(builder *b, node *v, size_t base) {
@@ -180,10 +200,13 @@ static isb_status place_all(builder *b) {
     take_base(b, &b->nodes[0], ISB__STATE_ROOT >> 9);
     for (size_t c = first_child(b, 0); c; c = b->nodes[c].sibling)
         set_bit(b->used_units, 1u + b->nodes[c].label);
-    sort_nodes(b, key_of_fewer_children);
-    for (size_t i = 1; i < b->n_nodes; ++i) {
-        const size_t v = b->order[i], n = b->nodes[v].n_children;
-        ISB_TRY(n > 1 ? place_many(b, v) : n == 1 ? place_one(b, v) : place_none(b, v));
+    const size_t n_many = list_by_children(b);
+    for (size_t i = 0; i < n_many; ++i) ISB_TRY(place_many(b, b->order[i]));
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        if (b->nodes[v].n_children == 1) ISB_TRY(place_one(b, v));
+    }
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        if (!has_children(b, v)) ISB_TRY(place_none(b, v));
     }
     if (b->max_base <= ISB__AUTOMATON_MAX_BASE) return ISB_OK;
     return isb__fail(b->ctx, ISB_ERR_RANGE,
@@ -265,7 +288,25 @@ static isb_status pop(builder *b, isb__automaton *a, trace *t) {
     return ISB_OK;
 }
 
-/* All children of v that are no strings: they begin with what v pops; then their byte is read from where that leads, and
+static isb_status read_byte(builder *b, isb__automaton *a, trace *t, uint8_t byte) {
+    while (!isb__unit_matches(isb__state_next(a, t->link, byte), byte)) ISB_TRY(pop(b, a, t));
+    t->link = isb__state_next(a, t->link, byte);
+    return ISB_OK;
+}
+
+/* A cut: pops the string that it stands for, and the bytes after that are read again. */
+static isb_status trace_cut(builder *b, isb__automaton *a, size_t v, trace *t) {
+    size_t at = b->nodes[v].cut;
+    *t = (trace){NONE, unit_of(&b->nodes[at])};
+    ISB_TRY(pop(b, a, t));
+    while (at != v) { /* to the child that v is, or is below */
+        for (++at; b->nodes[at].sibling && b->nodes[at].sibling <= v;) at = b->nodes[at].sibling;
+        ISB_TRY(read_byte(b, a, t, b->nodes[at].label));
+    }
+    return ISB_OK;
+}
+
+/* All children of v that are no strings: but for cuts, they begin with what v pops; then their byte is read from where that leads, and
  * may pop more. */
 static isb_status fill_failures_below(builder *b, isb__automaton *a, size_t v) {
     trace start = {NONE, unit_of(&b->nodes[v])};
@@ -276,20 +317,17 @@ static isb_status fill_failures_below(builder *b, isb__automaton *a, size_t v) {
         if (!started) ISB_TRY(pop(b, a, &start));
         started = true;
         trace t = start;
-        while (!isb__unit_matches(isb__state_next(a, t.link, child->label), child->label))
-            ISB_TRY(pop(b, a, &t));
+        ISB_TRY(child->cut ? trace_cut(b, a, c, &t) : read_byte(b, a, &t, child->label));
         a->nodes[child->base] |= t.pops;
-        a->links[child->base] = isb__state_next(a, t.link, child->label);
+        a->links[child->base] = t.link;
     }
     return ISB_OK;
 }
 
 /* By depth: links are shallower than their nodes.  The root's children are strings. */
 static isb_status fill_failures(builder *b, isb__automaton *a) {
-    sort_nodes(b, key_of_nbytes);
-    for (size_t i = 1; i < b->n_nodes; ++i) {
-        if (has_children(b, b->order[i])) ISB_TRY(fill_failures_below(b, a, b->order[i]));
-    }
+    const size_t n = list_by_depth(b);
+    for (size_t i = 0; i < n; ++i) ISB_TRY(fill_failures_below(b, a, b->order[i]));
     return ISB_OK;
 }
 

@@ -6,7 +6,8 @@
  * Tokenization", arXiv 2012.15524):
  *
  *   node that is a string    pops itself; goes on from the root
- *   any other node v         pops its tokens, often one; goes on from a shallower node, link(v), never the root
+ *   any other node v         pops its tokens, often one; goes on from a shallower node, link(v), never the root;
+ *                            of a cut (codebook.h), the first of them is the string it stands for
  *
  * and then the byte is tried again.  Every byte is a string of its own, so the root has all 256 children and every node
  * has a token to pop.  Each retry pops a token, each token has a byte, and each byte is taken by one step down: for
@@ -54,7 +55,8 @@ typedef struct isb__automaton {
 } isb__automaton;
 
 /* strings: sorted bytewise, distinct, with every single byte; string i is bytes[offsets[i] .. offsets[i + 1]).
- * ids: of each string, NULL: their order.  Errors: NO_MEMORY, RANGE (more nodes than there can be bases). */
+ * ids: of each string, NULL: their order; a string with the id of one that it begins with is a cut (codebook.h).
+ * Errors: NO_MEMORY, RANGE (more nodes than there can be bases). */
 isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const uint64_t *offsets,
                                  size_t n_strings, const uint32_t *ids, isb__automaton *automaton);
 void isb__automaton_free(isb_context *ctx, isb__automaton *automaton);

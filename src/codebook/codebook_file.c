@@ -43,18 +43,18 @@ static void put_text(buffer *b, const char *text) { put_bytes(b, text, strlen(te
 static size_t shared_with_last(const isb_codebook *c, size_t i) {
     size_t last_nbytes = 0, nbytes, n = 0;
     if (i == 0) return 0;
-    const uint8_t *last = isb__codebook_bytes(c, isb__codebook_id(c, i - 1), &last_nbytes),
-                  *string = isb__codebook_bytes(c, isb__codebook_id(c, i), &nbytes);
+    const uint8_t *last = isb__codebook_listed(c, i - 1, &last_nbytes),
+                  *string = isb__codebook_listed(c, i, &nbytes);
     while (n < last_nbytes && n < nbytes && last[n] == string[n]) ++n;
     return n;
 }
 
 static void put_strings(buffer *b, const isb_codebook *c) {
-    uint8_t *shared = b->bytes + b->nbytes, *rest = shared + c->n_strings;
-    b->nbytes += 2 * c->n_strings;
-    for (size_t i = 0; i < c->n_strings; ++i) {
+    uint8_t *shared = b->bytes + b->nbytes, *rest = shared + c->n_listed;
+    b->nbytes += 2 * c->n_listed;
+    for (size_t i = 0; i < c->n_listed; ++i) {
         size_t nbytes;
-        const uint8_t *string = isb__codebook_bytes(c, isb__codebook_id(c, i), &nbytes);
+        const uint8_t *string = isb__codebook_listed(c, i, &nbytes);
         shared[i] = (uint8_t)shared_with_last(c, i);
         rest[i] = (uint8_t)(nbytes - shared[i]);
         put_bytes(b, string + shared[i], rest[i]);
@@ -83,9 +83,9 @@ static uint32_t id_of_string(const isb_codebook *c, size_t i) { return c->ids[i]
 
 static size_t content_bound(const isb_codebook *c) {
     const size_t texts = sizeof c->name + sizeof c->kind + strlen(c->card) + 1;
-    const size_t ids = c->ids ? 4 * (c->n_strings + c->n_codes) : 0;
-    return texts + c->n_specials * sizeof *c->specials + 2 * c->n_strings + c->offsets[c->n_ids] +
-           ids;
+    const size_t ids = c->ids ? 4 * (c->n_listed + c->n_codes) : 0;
+    const size_t strings = c->ids ? (size_t)c->listed_offsets[c->n_listed] : c->offsets[c->n_ids];
+    return texts + c->n_specials * sizeof *c->specials + 2 * c->n_listed + strings + ids;
 }
 
 static void put_content(buffer *b, const isb_codebook *c) {
@@ -95,14 +95,14 @@ static void put_content(buffer *b, const isb_codebook *c) {
     for (size_t i = 1; i < c->n_specials; ++i) put_text(b, c->specials[i]);
     put_strings(b, c);
     if (!c->ids) return;
-    put_ids(b, c, c->n_strings, id_of_string);
+    put_ids(b, c, c->n_listed, id_of_string);
     put_ids(b, c, c->n_codes, canonical_id);
 }
 
 static void put_header(uint8_t *file, size_t nbytes, const isb_codebook *c, size_t content_nbytes) {
     memcpy(file, MAGIC, sizeof MAGIC);
     put_number(file + 4, 4, VERSION);
-    put_number(file + 16, 4, c->n_strings);
+    put_number(file + 16, 4, c->n_listed);
     put_number(file + 20, 4, c->n_codes);
     put_number(file + 24, 4, c->n_specials);
     put_number(file + 28, 4, c->ids ? FLAG_IDS : 0);
@@ -189,7 +189,7 @@ static isb_status get_header(reader *r, const uint8_t *file, size_t nbytes) {
     if (r->n_codes > ISB_CODEBOOK_MAX_IDS) return corrupt(r, "too many codes:", r->n_codes);
     if (r->n_specials < 1 || r->n_specials > ISB_CODEBOOK_MAX_IDS - r->n_codes)
         return corrupt(r, "number of special ids:", r->n_specials);
-    if (r->n_strings < 256 || r->n_strings > r->n_codes ||
+    if (r->n_strings < 256 || r->n_strings > ISB_CODEBOOK_MAX_IDS ||
         (!r->has_ids && r->n_strings != r->n_codes))
         return corrupt(r, "number of strings:", r->n_strings);
     if (content_nbytes > LIMIT_NBYTES) return corrupt(r, "content size:", (size_t)content_nbytes);
@@ -295,15 +295,25 @@ static isb_status take_ids(reader *r, size_t n, uint32_t **ids) {
     return ISB_OK;
 }
 
-/* Every string has an id of its own, that decodes to it; other ids decode to what one of these does, or to nothing. */
+static bool begins_with(const reader *r, size_t i, size_t prefix) {
+    const uint64_t *at = r->offsets;
+    const size_t n = (size_t)(at[prefix + 1] - at[prefix]);
+    return n < at[i + 1] - at[i] && memcmp(r->bytes + at[i], r->bytes + at[prefix], n) == 0;
+}
+
+/* Every string has an id of its own, that decodes to it, or is a cut and has that of a string before; other ids decode
+ * to what one of these does, or to nothing. */
 static isb_status check_ids(reader *r, const uint32_t *canonical) {
     ISB_TRY(isb__alloc_array(r->ctx, r->n_codes, sizeof *r->decoded, &r->decoded));
     for (size_t id = 0; id < r->n_codes; ++id) r->decoded[id] = SIZE_MAX;
     for (size_t i = 0; i < r->n_strings; ++i) {
         const uint32_t id = r->ids[i];
-        if (id >= r->n_codes || r->decoded[id] != SIZE_MAX || canonical[id] != id)
+        if (id >= r->n_codes || canonical[id] != id)
             return corrupt(r, "impossible id of string", i);
-        r->decoded[id] = i;
+        if (r->decoded[id] == SIZE_MAX)
+            r->decoded[id] = i;
+        else if (!begins_with(r, i, r->decoded[id]))
+            return corrupt(r, "the id of another string has string", i);
     }
     for (size_t id = 0; id < r->n_codes; ++id) {
         const uint32_t same = canonical[id];

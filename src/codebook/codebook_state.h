@@ -23,12 +23,16 @@ typedef char isb__special_name[ISB__CODEBOOK_NAME_NBYTES];
 
 struct isb_codebook {
     isb_context *ctx; /* may be NULL */
-    size_t n_codes, n_specials, n_strings, n_ids;
+    size_t n_codes, n_specials, n_strings, n_ids; /* n_strings: without cuts */
     size_t max_string_nbytes, memory_nbytes, file_nbytes;
     uint8_t *bytes;
     uint32_t *offsets; /* [n_ids + 1] */
-    /* Compiled windows only, else NULL: [n_strings] the id of each string, in bytewise order. */
-    uint32_t *ids;
+    /* What is matched, in bytewise order: strings and cuts with the id of each; NULL where the strings are those of
+     * ids 0, 1, ... (all but compiled windows). */
+    size_t n_listed;
+    uint8_t *listed_bytes;
+    uint64_t *listed_offsets; /* [n_listed + 1] */
+    uint32_t *ids;            /* [n_listed] */
     isb__special_name *specials; /* [n_specials] in order of ids */
     uint32_t *specials_order;    /* [n_specials] their numbers, in bytewise order of names */
     isb__automaton automaton;
@@ -50,9 +54,12 @@ static inline const uint8_t *isb__codebook_bytes(const isb_codebook *codebook, s
     *nbytes = codebook->offsets[id + 1] - codebook->offsets[id];
     return codebook->bytes + codebook->offsets[id];
 }
-/* The id of string i in bytewise order. */
-static inline size_t isb__codebook_id(const isb_codebook *codebook, size_t i) {
-    return codebook->ids ? codebook->ids[i] : i;
+/* String i in bytewise order, cuts included. */
+static inline const uint8_t *isb__codebook_listed(const isb_codebook *codebook, size_t i,
+                                                  size_t *nbytes) {
+    if (!codebook->ids) return isb__codebook_bytes(codebook, i, nbytes);
+    *nbytes = (size_t)(codebook->listed_offsets[i + 1] - codebook->listed_offsets[i]);
+    return codebook->listed_bytes + codebook->listed_offsets[i];
 }
 
 #endif

@@ -18,6 +18,8 @@
  * was in vain: no text takes more than twice the steps. */
 #include "codebook/matcher.h"
 
+#include <string.h>
+
 enum {
     N_LANES = 4,
     MAX_LANE_NBYTES = 2048,
@@ -183,6 +185,28 @@ void isb__match_end(const isb_codebook *codebook, uint32_t *state, isb__ids_out 
 
 /* ---- the definition ---- */
 
+/* Whether the string is a cut, by bisection. */
+static bool find_cut(const isb_codebook *c, const uint8_t *string, size_t nbytes, uint32_t *id) {
+    size_t low = 0, high = c->ids ? c->n_listed : 0;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        size_t n;
+        const uint8_t *listed = isb__codebook_listed(c, middle, &n);
+        int order = memcmp(listed, string, n < nbytes ? n : nbytes);
+        if (order == 0) order = (n > nbytes) - (n < nbytes);
+        if (order == 0) {
+            *id = c->ids[middle];
+            return true;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return false;
+}
+
 size_t isb__codebook_encode_naive(const isb_codebook *codebook, const uint8_t *text, size_t nbytes,
                                   uint32_t *ids) {
     const isb__automaton *a = &codebook->automaton;
@@ -192,9 +216,12 @@ size_t isb__codebook_encode_naive(const isb_codebook *codebook, const uint8_t *t
         for (size_t i = begin; i < nbytes; ++i) {
             state = isb__state_next(a, state, text[i]);
             if (!isb__unit_matches(state, text[i])) break;
-            if (!(state & ISB__STATE_ACCEPTS)) continue;
-            ids[n] = isb__state_pops(a, state);
-            end = i + 1;
+            if (state & ISB__STATE_ACCEPTS) {
+                ids[n] = isb__state_pops(a, state);
+                end = i + 1;
+            } else if (find_cut(codebook, text + begin, i + 1 - begin, &ids[n])) {
+                end = begin + codebook->offsets[ids[n] + 1] - codebook->offsets[ids[n]];
+            }
         }
         ++n;
     }

@@ -12,7 +12,7 @@
 #include "code/window.h"
 #include "codebook/tree.h"
 
-enum { NO_CELL = UINT32_MAX, LARGEST_NBITS = 16 };
+enum { LARGEST_NBITS = 16, NO_CELL = 1 << LARGEST_NBITS };
 
 /* What belongs to a node of the tree. */
 typedef struct place {
