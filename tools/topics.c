@@ -13,7 +13,7 @@ const topic topics[] = {
      "Measure it on documents it never saw, and let it write:\n\n"
      "    isobit eval --model m2 --data corpus/ --split test\n"
      "    isobit generate --model m2 --prompt \"The \"\n"},
-    {"tokenizers", "how text becomes ids: codebook, bytes, window, ac, static-ac, external",
+    {"tokenizers", "how text becomes ids: codebook, bytes, window, ac and others",
      "A tokenizer is named by a short text, and a dataset or model remembers the full one.\n\n"
      "    codebook                 the default: an id is a string of the library's codebook\n"
      "    codebook:NAME            another one that the library has, or a file\n"

@@ -34,9 +34,9 @@ static isb_status find(const importer *m, const uint8_t *line, size_t nbytes, co
 static isb_status add_id(importer *m, uint32_t id) {
     const isb__tokenizer *t = m->job->tokenizer;
     if (id >= t->n_codes) {
-        return isb__fail(m->job->ctx, ISB_ERR_RANGE,
+        return isb__fail(m->job->ctx, ISB_ERR_CORRUPT,
                          "%s:%" PRIu64 ": id %" PRIu32 ", but \"%s\" has ids 0 .. %" PRId64
-                         " and the boundary %" PRId64,
+                         " and the boundary %" PRId64 "; give a larger vocab",
                          m->path, m->scan.line_number, id, t->spec, t->n_codes - 1, t->n_codes);
     }
     ISB_TRY(isb__grow_array(m->job->ctx, m->n_ids + 1, sizeof *m->ids, &m->capacity, &m->ids));

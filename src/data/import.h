@@ -21,7 +21,7 @@ typedef struct isb__import_job {
     uint64_t n_documents, n_tokens, n_bytes; /* results */
 } isb__import_job;
 
-/* Errors: CORRUPT (a line, with its place), RANGE (an id that the tokenizer does not have), those of files. */
+/* Errors: CORRUPT (a line or an id, with its place), those of files. */
 isb_status isb__import_ids(isb__import_job *job);
 
 #endif

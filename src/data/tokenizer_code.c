@@ -10,10 +10,11 @@
 enum { DEFAULT_LIMIT_NBYTES = 1 << 30 };
 
 static isb_status fail_external(const isb__tokenizer *t) {
-    return isb__fail(t->ctx, ISB_ERR_UNSUPPORTED,
-                     "\"%s\" stands for ids that another program makes: they can be imported, "
-                     "trained on and measured as a dataset, but not turned into text or made here",
-                     t->spec);
+    return isb__fail(
+        t->ctx, ISB_ERR_UNSUPPORTED,
+        "\"%s\" stands for ids that another program makes, and text cannot be made from "
+        "them here nor they from text; train on and evaluate prepared datasets of them",
+        t->spec);
 }
 
 /* ---- text to ids ---- */

@@ -440,7 +440,7 @@ static void test_external(void) {
     CHECK_STATUS(isb_generate(ctx, &o, NULL), ISB_ERR_UNSUPPORTED);
     CHECK(strstr(isb_context_error(ctx), "external:same") != NULL);
 
-    expect_refused("{\"ids\": [1, 99], \"n_bytes\": 3}\n", ISB_ERR_RANGE, "id 99", 0);
+    expect_refused("{\"ids\": [1, 99], \"n_bytes\": 3}\n", ISB_ERR_CORRUPT, "id 99", 0);
     expect_refused("{\"ids\": [1], \"n_bytes\": 3}\n", ISB_ERR_CORRUPT, "no \"text\"", 1);
     expect_refused("{\"ids\": [1]}\n", ISB_ERR_CORRUPT, "neither", 0);
     expect_refused("{\"ids\": [1], \"n_bytes\": -3}\n", ISB_ERR_CORRUPT, "n_bytes", 0);
