@@ -1,6 +1,7 @@
 /* cmd_codebook_build.c: isobit codebook build */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "codebooks.h"
 #include "format.h"
@@ -8,7 +9,7 @@
 typedef struct build_values {
     common_values common;
     text_list data, specials;
-    const char *m1, *kind, *name, *out;
+    const char *m1, *kind, *name, *note, *out;
     uint64_t size, refine, max_string;
     int choose, no_choose;
     corpus_values corpus;
@@ -32,8 +33,10 @@ static const option_spec build_options[] = {
      .choices = "word|words|free|exact|delay", .initial = "word", AT(kind),
      .help = "which strings are allowed, see \"isobit help codebook\"; exact and delay are the "
              "16-bit windows of the M1, with the ids of window:b=16"},
-    {.name = "refine", .metavar = "N", .type = OPTION_COUNT, .high = 100, .otherwise = "3",
-     AT(refine), .help = "count again so many times, where tokens of the last round start"},
+    {.name = "refine", .metavar = "N", .type = OPTION_COUNT, .high = 100, .otherwise = "6",
+     AT(refine),
+     .help = "rounds in which strings are counted again where tokens of the last one start, the "
+             "best are added and the least used dropped"},
     {.name = "choose", .type = OPTION_FLAG, AT(choose),
      .help = "keep the strings that cutting the text really uses, as is done anyway when there is "
              "text"},
@@ -44,6 +47,8 @@ static const option_spec build_options[] = {
      .help = "longest string"},
     {.name = "name", .metavar = "NAME", .type = OPTION_TEXT, AT(name),
      .help = "a name, kept in the file; without it the file's"},
+    {.name = "note", .metavar = "TEXT", .type = OPTION_TEXT, AT(note),
+     .help = "what the text is; kept in the file's card beside how the codebook was made"},
     {.name = "special", .metavar = "NAME", .type = OPTION_LIST, AT(specials),
      .help = "one more special id after <|endoftext|>; may be given again"},
 
@@ -67,7 +72,7 @@ static bool has_m1(const build_values *v) { return strcmp(v->m1, "counts") != 0;
 
 /* Windows follow from the M1 alone: what else is said would be without effect. */
 static int check_windows(const tool_session *session, const build_values *v) {
-    static const char *const allowed[] = {"m1", "out", "kind", "name", "special", NULL};
+    static const char *const allowed[] = {"m1", "out", "kind", "name", "note", "special", NULL};
     const char *name = session->command->name;
     if (!has_m1(v)) return error_usage(name, "--kind %s needs --m1 DIR: whose windows?", v->kind);
     const char *other = options_first_other(session->parsed, allowed);
@@ -125,6 +130,7 @@ static int fill(tool_session *session, const build_values *v, isb_codebook_build
     if (!text) o->n_rounds = 0;
     if (options_seen(session->parsed, "refine")) o->n_rounds = (int)v->refine;
     o->max_string_nbytes = (size_t)v->max_string;
+    o->note = v->note;
     o->specials = v->specials.items;
     o->n_specials = v->specials.count;
     return corpus_options_from(session, &v->corpus, &o->corpus);
@@ -151,12 +157,22 @@ static void report_round(void *user, const isb_codebook_round *round) {
     fprintf(stderr, "%s", round->phase);
     if (strcmp(round->phase, "start") != 0) fprintf(stderr, " %d", round->round);
     fprintf(stderr, ": %s strings", format_grouped((uint64_t)round->n_strings).text);
-    if (round->bytes_per_token > 0) fprintf(stderr, ", %.2f bytes/token", round->bytes_per_token);
+    if (round->bytes_per_token > 0) fprintf(stderr, ", %.3f bytes/token", round->bytes_per_token);
     fprintf(stderr, ", %.0f s\n", round->seconds);
 }
 
 /* The last round says how the codebook does on its own text. */
-typedef struct build_state { tool_session *session; isb_codebook_round last; } build_state;
+typedef struct build_state {
+    tool_session *session;
+    struct timespec start;
+    isb_codebook_round last;
+} build_state;
+
+static double seconds_since(const struct timespec *start) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + 1e-9 * (double)(now.tv_nsec - start->tv_nsec);
+}
 
 static void take_round(void *user, const isb_codebook_round *round) {
     build_state *state = user;
@@ -189,7 +205,7 @@ static int report(const build_state *state, const build_values *v) {
         results_real(out, "bytes_per_token", "bytes/token, on the text it was made from", 4,
                      state->last.bytes_per_token);
     }
-    results_seconds(out, "seconds", "time", state->last.seconds);
+    results_seconds(out, "seconds", "time", seconds_since(&state->start));
     isb_codebook_free(codebook);
     return results_print(out, stdout, session->common->json);
 }
@@ -208,6 +224,7 @@ static int run_build(tool_session *session, void *values) {
     if (code == 0) code = check_folder(session, v->out);
     if (code != 0) return code;
     build_state state = {.session = session};
+    clock_gettime(CLOCK_MONOTONIC, &state.start);
     isb_codebook_build_options options;
     isb_codebook_build_options_init(&options);
     code = fill(session, v, &options);
@@ -227,7 +244,7 @@ static int run_build(tool_session *session, void *values) {
 const tool_command command_codebook_build = {
     .name = "codebook build",
     .summary = "make a codebook from text, or from an M1",
-    .synopsis = "--data PATH ... -o FILE [--size V] [--kind NAME] [--m1 DIR]\n"
+    .synopsis = "--data PATH ... -o FILE [--size V] [--kind NAME] [...]\n"
                 "--m1 DIR --kind exact -o FILE",
     .description =
         "Takes the most frequent strings of the text, or the most probable ones of a byte model "

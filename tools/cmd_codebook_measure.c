@@ -150,7 +150,7 @@ static int run_measure(tool_session *session, void *values) {
 const tool_command command_codebook_measure = {
     .name = "codebook measure",
     .summary = "bytes/token of a codebook on text, and how it cuts words",
-    .synopsis = "--data PATH ... [--codebook FILE ...] [--words FILE] [OPTION ...]",
+    .synopsis = "--data PATH ... [-c CODEBOOK ...] [--words FILE]",
     .description =
         "Cuts every document into tokens. Bytes/token counts no ends of documents. A token is "
         "whole words if it holds a word and neither begins nor ends inside one; words are runs of "

@@ -196,7 +196,7 @@ static int run_show(tool_session *session, void *values) {
 const tool_command command_codebook_show = {
     .name = "codebook show",
     .summary = "tell what a codebook is, list its strings, or show a text as its tokens",
-    .synopsis = "[CODEBOOK] [--ids A..B] [--find TEXT] [--prefix TEXT] [--limit N]\n"
+    .synopsis = "[CODEBOOK] [--ids A..B] [--find TEXT] [--prefix TEXT]\n"
                 "[CODEBOOK] --text FILE",
     .description =
         "CODEBOOK is a file or the name of one built in; without it english-65k. Strings are shown "

@@ -14,12 +14,14 @@ ls shells
 bash -n shells/isobit || echo "FAILED: bash syntax"
 if command -v zsh >/dev/null; then zsh -n shells/_isobit || echo "FAILED: zsh syntax"; fi
 if command -v fish >/dev/null; then fish -n shells/isobit.fish || echo "FAILED: fish syntax"; fi
-for command in train prepare encode decode compress decompress eval generate info; do
+for command in train prepare encode decode compress decompress eval generate info \
+    "codebook build" "codebook show" "codebook export" "codebook diff" "codebook measure"; do
+    key=${command/ /-} # what bash and zsh call it
     for option in $(isobit $command --help | sed -n 's/^  \(-., \|    \)--\([a-z0-9-]*\).*/\2/p'); do
-        grep -q -- "\\\\-\\\\-$(echo "$option" | sed 's/-/\\\\-/g')\\\\fR" "pages/isobit-$command.1" || echo "FAILED: isobit-$command.1 lacks --$option"
-        grep -q -- "^ *$command) words='.*--$option[ ']" shells/isobit || echo "FAILED: bash: $command --$option"
+        grep -q -- "\\\\-\\\\-$(echo "$option" | sed 's/-/\\\\-/g')\\\\fR" "pages/isobit-${command%% *}.1" || echo "FAILED: isobit-${command%% *}.1 lacks --$option"
+        grep -q -- "^ *$key) words='.*--$option[ ']" shells/isobit || echo "FAILED: bash: $command --$option"
         grep -q -- "--$option\[" shells/_isobit || echo "FAILED: zsh: --$option"
-        grep -q -- "from $command' -l $option\( \|$\)" shells/isobit.fish || echo "FAILED: fish: $command --$option"
+        grep -q -- "from ${command#* }' -l $option\( \|$\)" shells/isobit.fish || echo "FAILED: fish: $command --$option"
     done
 done
 
@@ -36,4 +38,9 @@ complete_words isobit train --size 1
 complete_words isobit compress --m1 sh
 complete_words isobit compress a
 complete_words isobit train --steps ""
+complete_words isobit codebook ""
+complete_words isobit codebook build --kin
+complete_words isobit codebook build --kind w
+complete_words isobit codebook export --to ""
+complete_words isobit help codebook d
 fails 4 "^isobit: cannot write nowhere/" "a folder that does not exist" isobit --generate man nowhere

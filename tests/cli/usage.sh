@@ -26,3 +26,6 @@ try compress --m1 m --rm -c a
 try train --out x --resume --overwrite
 try train --size static --out x --data y --steps 5
 try --generate pdf
+try codebook biuld
+try codebook build --sise 3
+try help codebook biuld
