@@ -189,7 +189,9 @@ ISB_API isb_status isb_codebook_decoder_finish(isb_codebook_decoder *decoder, ui
 
 /* After each round of choosing: how many strings there were, and what they give on the corpus itself. */
 typedef struct isb_codebook_round {
-    const char *phase; /* "start", "refine", "shrink", "choose": borrows for the call */
+    /* "start", "refine", "shrink", "choose", "kept" (the best round, after one that was taken
+     * back): borrows for the call.  The last report is about the codebook that is given. */
+    const char *phase;
     int round;
     int64_t n_strings;
     uint64_t n_bytes, n_tokens; /* over the corpus parsed; document ends are not counted */
@@ -210,6 +212,8 @@ typedef struct isb_codebook_build_options {
     int choose;   /* choose by use: 1 yes (needs a corpus), 0 no; _init(): 1 */
     size_t max_string_nbytes; /* 0: 32 */
     const char *name;
+    /* What the text is, for the card, which also says how the codebook was made; may be NULL. */
+    const char *note;
     const char *const *specials; /* as in isb_codebook_create_options */
     size_t n_specials;
     isb_corpus_options corpus;

@@ -329,13 +329,15 @@ static isb_status swap_rounds(chooser *c, string_set *best) {
     const size_t wanted = c->job->n_strings;
     size_t step = wanted / SWAP_SHARE;
     uint64_t best_tokens = c->n_tokens;
+    bool taken_back = false;
     ISB_TRY(copy_set(c, &c->set, best));
     for (c->round = 1; c->round <= c->job->n_rounds && step > wanted / SWAP_LEAST; ++c->round) {
         ISB_TRY(add_best(c, step));
         ISB_TRY(parse(c));
         ISB_TRY(drop_cheapest(c, wanted));
         report(c, "choose");
-        if (c->n_tokens < best_tokens) {
+        taken_back = c->n_tokens >= best_tokens;
+        if (!taken_back) {
             best_tokens = c->n_tokens;
             ISB_TRY(copy_set(c, &c->set, best));
         } else {
@@ -343,6 +345,7 @@ static isb_status swap_rounds(chooser *c, string_set *best) {
             ISB_TRY(restore_set(c, best));
         }
     }
+    if (taken_back) report(c, "kept"); /* the last report is about what is given */
     return ISB_OK;
 }
 

@@ -1,7 +1,10 @@
 /* isb_codebook_build: reads the corpus, opens the M1, and lets src/codebook/ choose. */
 #include <isobit/codebook.h>
 
+#include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "codebook/choose.h"
 #include "codebook/codebook.h"
@@ -31,6 +34,9 @@ typedef struct builder {
     uint64_t *ends;
     size_t nbytes, bytes_capacity, n_documents, ends_capacity;
     isb__candidates m1, chosen;
+    char m1_identity[33];
+    isb_codebook_round last; /* what was reported last: of the codebook that is given */
+    char *card;              /* jansson's */
 } builder;
 
 static isb_status add_document(builder *b, const uint8_t *bytes, size_t nbytes) {
@@ -108,11 +114,38 @@ static isb_status check(const builder *b, size_t n_paths) {
     return ISB_OK;
 }
 
-static isb_codebook_create_options create_options(const builder *b) {
+static void note_round(void *user, const isb_codebook_round *round) {
+    builder *b = user;
+    b->last = *round;
+    if (b->options.report) b->options.report(b->options.report_user, round);
+}
+
+/* How the codebook was made, as JSON.  Without memory for it there is no card. */
+static void write_card(builder *b) {
+    const isb_codebook_build_options *o = &b->options;
+    json_t *card = json_pack("{s:s, s:s, s:I}", "made_by", "isobit " ISB_VERSION, "kind", o->kind,
+                             "max_string_nbytes", (json_int_t)o->max_string_nbytes);
+    if (card && o->m1_dir) json_object_set_new(card, "m1_identity", json_string(b->m1_identity));
+    if (card && b->n_documents > 0) {
+        json_object_set_new(card, "text_nbytes",
+                            json_integer((json_int_t)(b->nbytes - b->n_documents)));
+        json_object_set_new(card, "n_documents", json_integer((json_int_t)b->n_documents));
+        json_object_set_new(card, "by_use", json_boolean(o->choose));
+        json_object_set_new(card, "rounds", json_integer(b->last.round));
+        json_object_set_new(card, "bytes_per_token", json_real(b->last.bytes_per_token));
+    }
+    if (card && o->note) json_object_set_new(card, "text", json_string(o->note));
+    b->card = card ? json_dumps(card, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(card);
+}
+
+static isb_codebook_create_options create_options(builder *b) {
+    write_card(b);
     isb_codebook_create_options options;
     isb_codebook_create_options_init(&options);
     options.name = b->options.name;
     options.kind = b->options.kind;
+    options.card = b->card;
     options.specials = b->options.specials;
     options.n_specials = b->options.n_specials;
     return options;
@@ -152,6 +185,7 @@ static isb_status search(builder *b, const isb__cdf_source *source, size_t n_str
 static isb_status with_m1(builder *b, size_t n_strings, isb_codebook **codebook) {
     isb__cdf_source source = {.self = NULL};
     ISB_TRY(isb__m1_open(b->ctx, b->options.m1_dir, M1_STREAMS, &source));
+    isb__id128_hex(&source.identity, b->m1_identity);
     const isb_status status = is_windows(b->options.kind) ? build_windows(b, &source, codebook)
                                                           : search(b, &source, n_strings);
     if (source.free) source.free(source.self);
@@ -168,8 +202,8 @@ static isb_status choose(builder *b, size_t n_strings, isb_codebook **codebook) 
                                  .max_nbytes = b->options.max_string_nbytes,
                                  .n_rounds = b->options.n_rounds,
                                  .by_use = b->options.choose,
-                                 .report = b->options.report,
-                                 .report_user = b->options.report_user};
+                                 .report = note_round,
+                                 .report_user = b};
     ISB_TRY(isb__choose(&job, &b->chosen));
     const isb_codebook_create_options options = create_options(b);
     const isb__codebook_content content = {.bytes = b->chosen.bytes,
@@ -200,5 +234,6 @@ isb_status isb_codebook_build(isb_context *context, const char *const *paths, si
     isb__candidates_free(context, &b.chosen);
     isb__free(context, b.bytes);
     isb__free(context, b.ends);
+    free(b.card);
     return status;
 }
