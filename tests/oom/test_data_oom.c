@@ -1,5 +1,7 @@
 /* Corpora, datasets, rows, preparation and files of ids without memory: every allocation fails
  * once; the status says so, nothing leaks, and no file is left. */
+#include <isobit/codebook.h>
+
 #include <unistd.h>
 
 #include "fail_alloc.h"
@@ -9,6 +11,8 @@
 #include "data/dataset.h"
 #include "data/m1.h"
 
+static const char IDS[] =
+    "{\"ids\": [1, 2, 98], \"text\": \"abc\"}\n{\"ids\": [], \"n_bytes\": 7}\n";
 static const char TEXT[] =
     "{\"text\": \"The cat sat on the mat.\"}\n{\"text\": \"And the dog?\\n\"}\n{\"text\": \"\"}\n";
 
@@ -73,11 +77,27 @@ static isb_status prepare(isb_context *ctx, void *tokenizer) {
     const isb_status status = isb_prepare(ctx, &path, 1, "out", &options, &result);
     CHECK(temp_exists("out.train.bin") == (status == ISB_OK) &&
           temp_exists("out.test.json") == (status == ISB_OK));
+    if (strstr(tokenizer, "codebook")) {
+        CHECK(temp_exists("out.isb-codebook") == (status == ISB_OK));
+        unlink("out.isb-codebook");
+    }
     if (status == ISB_OK) {
         isb__dataset_remove("out.train");
         isb__dataset_remove("out.valid");
         isb__dataset_remove("out.test");
     }
+    return status;
+}
+
+static isb_status import_ids(isb_context *ctx, void *unused) {
+    (void)unused;
+    const char *path = "ids.jsonl";
+    isb_prepare_options options;
+    isb_prepare_options_init(&options);
+    options.tokenizer = "external:x,vocab=100";
+    const isb_status status = isb_prepare(ctx, &path, 1, "out", &options, NULL);
+    CHECK(temp_exists("out.json") == (status == ISB_OK));
+    if (status == ISB_OK) isb__dataset_remove("out");
     return status;
 }
 
@@ -106,6 +126,7 @@ static void make_inputs(void) {
     temp_write("folder/a", "plain", 5);
     temp_write("folder/b", "", 0);
     temp_write("lines.jsonl", TEXT, strlen(TEXT));
+    temp_write("ids.jsonl", IDS, strlen(IDS));
     CHECK_OK(ctx, isb_context_create(NULL, &ctx));
     CHECK_OK(ctx, isb__m1_write_static(ctx, "m1", counts));
     CHECK_OK(ctx, isb__dataset_writer_open(
@@ -114,6 +135,11 @@ static void make_inputs(void) {
                       &writer));
     CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, 3, 3));
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
+    const isb_codebook_text strings[] = {{(const uint8_t *)"in", 2}, {(const uint8_t *)" th", 3}};
+    isb_codebook *codebook = NULL;
+    CHECK_OK(ctx, isb_codebook_create(ctx, strings, 2, NULL, &codebook));
+    CHECK_OK(ctx, isb_codebook_save(ctx, codebook, "small.isb-codebook"));
+    isb_codebook_free(codebook);
     isb_context_free(ctx);
 }
 
@@ -127,8 +153,11 @@ int main(int argc, char **argv) {
     fail_alloc_sweep("dataset, rows", read_rows, NULL);
     fail_alloc_sweep("prepare, bytes", prepare, "bytes");
     fail_alloc_sweep("prepare, windows", prepare, "window:b=16");
+    fail_alloc_sweep("prepare, codebook", prepare, "small.isb-codebook");
+    fail_alloc_sweep("prepare, ids of others", import_ids, NULL);
     fail_alloc_sweep("files of ids, bytes", encode_decode, "bytes");
     fail_alloc_sweep("files of ids, ac", encode_decode, "ac");
+    fail_alloc_sweep("files of ids, codebook", encode_decode, "small.isb-codebook");
     CHECK_EQ(temp_count("."), n_files);
     temp_dir_end();
     return check_end();

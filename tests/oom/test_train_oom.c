@@ -68,16 +68,28 @@ static isb_status train_then_check(isb_context *ctx, void *arg) {
     return status;
 }
 
-static isb_status start_fresh(isb_context *ctx, void *arg) {
-    (void)arg;
+static isb_status start_fresh(isb_context *ctx, void *tokenizer) {
     isb_train_options o = tiny_run();
     isb_train_result r;
     char fresh[600];
     snprintf(fresh, sizeof fresh, "%s/fresh", temp_dir_path);
     o.out_dir = fresh;
+    o.prepare.tokenizer = tokenizer;
     const isb_status status = isb_train(ctx, &o, &r);
     nftw(fresh, temp_dir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return status;
+}
+
+/* Returns its file. */
+static char *make_codebook(void) {
+    static char path[600];
+    const isb_codebook_text strings[] = {{(const uint8_t *)"een", 3}, {(const uint8_t *)" t", 2}};
+    isb_codebook *codebook = NULL;
+    snprintf(path, sizeof path, "%s/small.isb-codebook", temp_dir_path);
+    CHECK_FATAL(isb_codebook_create(NULL, strings, 2, NULL, &codebook) == ISB_OK);
+    CHECK_FATAL(isb_codebook_save(NULL, codebook, path) == ISB_OK);
+    isb_codebook_free(codebook);
+    return path;
 }
 
 int main(int argc, char **argv) {
@@ -96,7 +108,8 @@ int main(int argc, char **argv) {
     temp_write(text_name, text, sizeof text - 1);
     text_path = text_name;
     out_path = out_name;
-    fail_alloc_sweep("train from text", start_fresh, NULL);
+    fail_alloc_sweep("train from text", start_fresh, "bytes");
+    fail_alloc_sweep("train on a codebook's ids", start_fresh, make_codebook());
     fail_alloc_sweep("train over an older run", train_then_check, NULL);
     fail_alloc_sweep("resume", resume, &steps);
     fail_alloc_sweep("evaluate", evaluate, NULL);
