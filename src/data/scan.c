@@ -65,7 +65,7 @@ isb_status isb__scan_line(isb__scan *scan, uint8_t **line, size_t *nbytes) {
     size_t searched = 0;
     for (;;) {
         const size_t unread = isb__scan_unread(scan);
-        const uint8_t *from = scan->data + scan->begin;
+        const uint8_t *from = unread > 0 ? scan->data + scan->begin : NULL; /* no data yet */
         const uint8_t *newline =
             unread > searched ? memchr(from + searched, '\n', unread - searched) : NULL;
         if (newline || (scan->at_end && unread > 0)) {
