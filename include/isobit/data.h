@@ -63,10 +63,14 @@ ISB_API isb_status isb_corpus_next(isb_corpus *corpus, const uint8_t **text, siz
 ISB_API double isb_corpus_fraction(const isb_corpus *corpus);
 ISB_API void isb_corpus_free(isb_corpus *corpus);
 
-/* ---- token datasets: Megatron's PREFIX.bin and PREFIX.idx, and PREFIX.json ---- */
+/* ---- token datasets: Megatron's PREFIX.bin and PREFIX.idx, and PREFIX.json; a codebook beside them
+ * as PREFIX.isb-codebook ---- */
 typedef struct isb_prepare_options {
     size_t struct_size;
-    const char *tokenizer;     /* "bytes", "window:b=16,variant=exact", ... */
+    /* "codebook" (as after _init(): the one in the library), "codebook:FILE", "bytes",
+     * "window:b=16,variant=exact", ...; docs/data.md has all.  "external:NAME,vocab=N": the paths
+     * are JSONL of ids and text instead of text. */
+    const char *tokenizer;
     const char *m1_dir;        /* for tokenizers that need an M1; else NULL */
     isb_corpus_options corpus; /* .split is ignored when split_files is set */
     int split_files;   /* write PREFIX.train, PREFIX.valid and PREFIX.test; else one PREFIX */
@@ -115,8 +119,8 @@ typedef enum isb_ids_format {
 } isb_ids_format;
 typedef struct isb_encode_options {
     size_t struct_size;
-    const char *tokenizer, *m1_dir;
-    const char *model_dir; /* instead of the two above: the tokenizer of this M2 */
+    const char *tokenizer, *m1_dir; /* tokenizer NULL: "codebook" */
+    const char *model_dir;          /* instead of the two above: the tokenizer of this M2 */
     /* TEXT: a document a line, ids in decimal; JSON: an object a line {"ids": [...]};
      * U16/U32: little-endian ids of one document after another, without borders */
     isb_ids_format format;
@@ -131,8 +135,8 @@ typedef struct isb_encode_result {
     double seconds;
 } isb_encode_result;
 /* out_path "-" is standard output.  Errors: those of corpora, tokenizers and files; ARGUMENT if U16
- * or U32 would lose where documents end for a code that needs it (all but bytes and windows that
- * each reset M1); EMPTY (no document). */
+ * or U32 would lose where documents end for a code that needs it (all but bytes, codebooks and
+ * windows that each reset M1), or ids do not fit U16; EMPTY (no document). */
 ISB_API isb_status isb_encode_files(isb_context *context, const char *const *paths, size_t n_paths,
                                     const char *out_path, const isb_encode_options *options,
                                     isb_encode_result *result);

@@ -35,7 +35,8 @@ typedef struct isb_generate_result {
 } isb_generate_result;
 
 /* One model, prompt and seed give one text on every machine.  result may be NULL.  Errors: those of
- * models; UNSUPPORTED for tokenizers that cannot be decoded while they grow (ac). */
+ * models; UNSUPPORTED for tokenizers that cannot be decoded while they grow (ac), or
+ * at all (ids of another program). */
 ISB_API isb_status isb_generate(isb_context *context, const isb_generate_options *options,
                                 isb_generate_result *result);
 

@@ -2,7 +2,7 @@
  *
  * The run's folder:
  *   config.json, model.safetensors    the latest saved model (Hugging Face form)
- *   m1/                               the M1 behind its tokenizer
+ *   m1/, tokenizer.isb-codebook       the M1 or the codebook behind its tokenizer, if there is one
  *   checkpoints/step-00000200/        model, optimiser, state.json: what resume needs
  *   log.jsonl                         one object a line: step, tokens, loss, bits_per_byte, lr ...
  *   events.out.tfevents.*             the same for TensorBoard
@@ -37,7 +37,7 @@ typedef struct isb_train_options {
     const char *dataset_prefix;
     const char *const *text_paths;
     size_t n_text_paths;
-    isb_prepare_options prepare; /* tokenizer, M1, split */
+    isb_prepare_options prepare; /* tokenizer (NULL: "codebook"), M1, split */
     const char *m1_dir;          /* M1 of the dataset's tokenizer: checked, copied into OUT/m1 */
 
     const char *out_dir;
@@ -87,8 +87,8 @@ typedef struct isb_train_result {
 } isb_train_result;
 
 /* result may be NULL.
- * Errors: EMPTY (no tokens, or fewer than a row), MISMATCH (dataset and model or M1), EXISTS
- * (out_dir holds a run and neither resume nor overwrite is set), RANGE, DIVERGED (loss is not
+ * Errors: EMPTY (no tokens, or fewer than a row), MISMATCH (dataset and model, M1 or codebook),
+ * EXISTS (out_dir holds a run and neither resume nor overwrite is set), RANGE, DIVERGED (loss is not
  * finite; the last checkpoint stays), NO_SPACE, CANCELLED (a checkpoint is written first: resume
  * goes on from there). */
 ISB_API isb_status isb_train(isb_context *context, const isb_train_options *options,
