@@ -19,7 +19,7 @@ $build --size 1Ki --kind words --max-string 9 --split all -o w.isb-codebook >/de
 isobit codebook build --m1 "$ISB_CLI_MODELS/m1" --size 300 -o m.isb-codebook --quiet | grep -c '^ids  *300$'
 isobit info a.isb-codebook --json | plain
 cp a.isb-codebook renamed
-isobit info renamed | grep '^what it is'
+isobit info renamed | grep '^what it is' | tr -s ' '
 
 echo "# show"
 isobit codebook show s.isb-codebook --ids 297..299
@@ -41,7 +41,7 @@ for codebook in a b s w m; do
         isobit decode --tokenizer codebook:$codebook.isb-codebook --format u32 -o back ids --quiet && same hostile.bin back $codebook
 done
 
-isobit codebook build --m1 "$ISB_CLI_MODELS/m1" --kind exact -o e.isb-codebook --quiet | grep '^ids'
+isobit codebook build --m1 "$ISB_CLI_MODELS/m1" --kind exact -o e.isb-codebook --quiet | grep '^ids' | tr -s ' '
 isobit encode --whole --tokenizer window:b=16 --m1 "$ISB_CLI_MODELS/m1" text.txt >windows.txt
 isobit encode --whole --tokenizer codebook:e.isb-codebook text.txt >compiled.txt
 same windows.txt compiled.txt "windows as a table"
