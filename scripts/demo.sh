@@ -2,10 +2,11 @@
 # The main job, end to end, on real text.  ./run demo calls this; see there.
 #
 #   text       English prose from three Debian packages (scripts/demo_text.pl), documents split by hash
+#   codebook   8,192 word-aligned strings chosen on the training documents; SentencePiece of the same size beside it
 #   M1         a nano byte model, part of its rows cut into short pieces, since windows start from an empty context
-#   tokens     16-bit exact windows, as one token each (ids 0 .. 65,535) and as two of 8 bits (0 .. 255)
-#   M2         three models of one size, trained for the same wall time: on the two kinds of tokens and on bytes
-#   table      on held-out documents: bytes/token, bits/byte, FLOPs/byte, training speed
+#   windows    the published way: 16-bit windows of M1, a token each
+#   M2         four models of one size, trained for the same wall time: on the codebook, SentencePiece, bytes, windows
+#   table      on held-out documents: bytes/token, bits/byte, FLOPs/byte, training speed, time to make the tokens
 #   proof      held-out text and a binary file come back byte for byte
 #   picture    bits/byte against FLOPs/byte
 #
@@ -26,11 +27,11 @@ done
 isobit=$PWD/build/isobit
 out=$PWD/demo-out
 if [ $quick = 1 ]; then
-    run=$out/quick m1_minutes=0.2 m2_minutes=0.25 max_bytes=3M
+    run=$out/quick m1_minutes=0.2 m2_minutes=0.2 max_bytes=3M
 else
-    run=$out/full m1_minutes=1.5 m2_minutes=2.5 max_bytes=0
+    run=$out/full m1_minutes=1.5 m2_minutes=1.8 max_bytes=0
 fi
-m1_size=nano m2_size=nano
+m1_size=nano m2_size=nano v=8192
 started=$SECONDS
 mkdir -p "$run"
 
@@ -68,70 +69,119 @@ echo "   (public domain).  Licences: demo-out/packages/root/usr/share/doc/*/copy
 corpus=(--data "$out/text" --document-size 16k)
 [ $max_bytes = 0 ] || corpus+=(--max-bytes $max_bytes)
 
-# ---- M1 ----
-say "M1: a $m1_size byte model, $m1_minutes minutes"
-done_once m1 "$isobit" train --size $m1_size --tokenizer bytes "${corpus[@]}" --out "$run/m1" --overwrite \
-    --minutes $m1_minutes --context 256 --batch 16 --cut-share 0.75 --seed 1
-
-# ---- tokens ----
-prepare_tokens() { # BITS
-    "$isobit" prepare --tokenizer window:b=16,variant=exact,token=$1 --m1 "$run/m1" "${corpus[@]}" \
-        --out "$run/tokens$1" --json >"$run/prepare$1.json"
+# timed NAME COMMAND ...: as done_once, and keeps the seconds it took.
+timed() {
+    local name=$1 begin
+    begin=$(date +%s.%N)
+    [ ! -e "$run/.$name" ] || { echo "   (reused)" >&2; return; }
+    "${@:2}"
+    date +%s.%N | awk -v a="$begin" '{ printf "%.1f\n", $1 - a }' >"$run/seconds-$name"
+    : >"$run/.$name"
 }
-for bits in 16 8; do
-    say "tokens: 16-bit exact windows over all the text, $bits bits a token"
-    done_once tokens$bits prepare_tokens $bits
-    jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.seconds|round) s"' \
-        "$run/prepare$bits.json" >&2
-done
+tell_tokens() { # NAME
+    jq -r '"   \(.n_documents) documents, \(.n_bytes) bytes -> \(.n_tokens) tokens: \(.bytes_per_token*100|round/100) bytes/token, \(.mb_per_s|round) MB/s"' \
+        "$run/prepare-$1.json" >&2
+}
+prepare() { # NAME TOKENIZER OPTION ...
+    "$isobit" prepare --tokenizer "$2" "${@:3}" --out "$run/tokens-$1" --json >"$run/prepare-$1.json"
+}
+
+# ---- codebook ----
+say "codebook: $v word-aligned strings, chosen on the training documents"
+build_codebook() {
+    "$isobit" codebook build --kind word --size $v "${corpus[@]}" -o "$run/demo.isb-codebook" --json >"$run/codebook.json"
+    prepare codebook "$run/demo.isb-codebook" "${corpus[@]}"
+}
+timed codebook build_codebook
+tell_tokens codebook
+
+# ---- SentencePiece ----
+say "SentencePiece: a unigram model of the same size, on the same documents"
+documents_as_json() { # FILE OPTION ...
+    "$isobit" encode --quiet --tokenizer bytes --format json -o "$run/bytes.json" "${@:2}"
+    "$isobit" decode --quiet --tokenizer bytes --format json --jsonl -o "$1" "$run/bytes.json"
+    rm "$run/bytes.json"
+}
+to_json() {
+    local paths=("$out/text" "${corpus[@]:2}")
+    documents_as_json "$run/documents.jsonl" "${paths[@]}"
+    documents_as_json "$run/documents-train.jsonl" "${paths[@]}" --split train
+}
+build_sentencepiece() {
+    local n_ids
+    /usr/bin/python3 scripts/sentencepiece_ids.py train $((v - 1)) "$run/documents-train.jsonl" "$run/spm"
+    n_ids=$(/usr/bin/python3 scripts/sentencepiece_ids.py ids "$run/spm.model" "$run/documents.jsonl" "$run/spm.jsonl")
+    prepare sentencepiece "external:sentencepiece,vocab=$n_ids" --data "$run/spm.jsonl"
+}
+done_once json to_json
+timed sentencepiece build_sentencepiece
+tell_tokens sentencepiece
+
+# ---- M1 and windows ----
+say "M1: a $m1_size byte model, $m1_minutes minutes, and its 16-bit windows"
+train_m1() {
+    "$isobit" train --size $m1_size --tokenizer bytes "${corpus[@]}" --out "$run/m1" --overwrite \
+        --minutes $m1_minutes --context 256 --batch 16 --cut-share 0.75 --seed 1
+    prepare windows window:b=16 --m1 "$run/m1" "${corpus[@]}"
+}
+timed windows train_m1
+tell_tokens windows
 
 # ---- M2 ----
-train_windows() { # BITS OPTION ...
-    "$isobit" train --size $m2_size --data "$run/tokens$1" --m1 "$run/m1" --out "$run/m2-window$1" --overwrite \
-        --minutes $m2_minutes --seed 1 --json "${@:2}" >"$run/m2-window$1.json"
+train_m2() { # NAME OPTION ...
+    "$isobit" train --size $m2_size --out "$run/m2-$1" --overwrite --minutes $m2_minutes --seed 1 --json "${@:2}" >"$run/m2-$1.json"
 }
-say "M2 on 16-bit tokens: $m2_size, $m2_minutes minutes"
-done_once m2-window16 train_windows 16 --context 64 --batch 8
-say "M2 on 8-bit tokens: $m2_size, $m2_minutes minutes"
-done_once m2-window8 train_windows 8 --context 256 --batch 16
+say "M2 on the codebook's tokens: $m2_size, $m2_minutes minutes"
+done_once m2-codebook train_m2 codebook --data "$run/tokens-codebook" --context 128 --batch 16
+say "M2 on SentencePiece's tokens: $m2_size, $m2_minutes minutes"
+done_once m2-sentencepiece train_m2 sentencepiece --data "$run/tokens-sentencepiece" --context 128 --batch 16
 say "M2 on bytes: $m2_size, $m2_minutes minutes"
-train_bytes() {
-    "$isobit" train --size $m2_size --tokenizer bytes "${corpus[@]}" --out "$run/m2-bytes" --overwrite \
-        --minutes $m2_minutes --context 512 --batch 8 --seed 1 --json >"$run/m2-bytes.json"
-}
-done_once m2-bytes train_bytes
+done_once m2-bytes train_m2 bytes --tokenizer bytes "${corpus[@]}" --context 512 --batch 8
+say "M2 on windows: $m2_size, $m2_minutes minutes"
+done_once m2-windows train_m2 windows --data "$run/tokens-windows" --m1 "$run/m1" --context 64 --batch 8
 
 # ---- table ----
 say "evaluation on held-out documents"
 test_text=("$out/text" --document-size 16k --split test)
 [ $quick = 0 ] || test_text+=(--max-bytes 100k)
 evaluate() { "$isobit" eval --model "$run/$1" --data "${test_text[@]}" --json >"$run/eval-$1.json"; }
-for model in m1 m2-bytes m2-window8 m2-window16; do done_once "eval-$model" evaluate $model; done
+evaluate_sentencepiece() { # ids of the same documents, made by another program
+    "$isobit" eval --model "$run/m2-sentencepiece" --data "$run/tokens-sentencepiece.test" --json >"$run/eval-m2-sentencepiece.json"
+}
+for model in m1 m2-bytes m2-codebook m2-windows; do done_once "eval-$model" evaluate $model; done
+done_once eval-m2-sentencepiece evaluate_sentencepiece
 
-row() { # NAME MODEL TRAIN-JSON
-    jq -r --arg name "$1" --slurpfile train "$3" '[$name, .bytes_per_token, .bits_per_byte, .flops_per_byte / 1e6,
-        .flops_per_byte_m1 / 1e6, .flops_per_byte_all / 1e6, $train[0].tokens_per_s, $train[0].train_flops / 1e12] | @tsv' "$run/eval-$2.json"
+row() { # TITLE NAME
+    local seconds=0
+    [ ! -e "$run/seconds-$2" ] || seconds=$(cat "$run/seconds-$2")
+    jq -r --arg name "$1" --argjson seconds "$seconds" --slurpfile train "$run/m2-$2.json" '[$name, .bytes_per_token, .bits_per_byte,
+        .flops_per_byte / 1e6, .flops_per_byte_m1 / 1e6, .flops_per_byte_all / 1e6, $train[0].tokens_per_s,
+        $train[0].tokens * .bytes_per_token / 1e6, $seconds] | @tsv' "$run/eval-m2-$2.json"
 }
 {
-    row "bytes" m2-bytes "$run/m2-bytes.json"
-    row "windows, 8 bits" m2-window8 "$run/m2-window8.json"
-    row "windows, 16 bits" m2-window16 "$run/m2-window16.json"
+    row "codebook" codebook
+    row "SentencePiece" sentencepiece
+    row "bytes" bytes
+    row "windows of M1" windows
 } >"$run/table.tsv"
-say "held-out documents; three $m2_size models, trained $m2_minutes minutes each"
+say "held-out documents; four $m2_size models, trained $m2_minutes minutes each"
 awk -F'\t' 'BEGIN {
-        printf "%-17s %11s %10s %14s %14s %15s %16s %14s\n", "method", "bytes/token", "bits/byte", "MFLOPs/byte", "with M1",
-            "all products", "train tokens/s", "train TFLOPs"
+        printf "%-14s %11s %9s %12s %9s %13s %15s %13s %13s\n", "tokens", "bytes/token", "bits/byte", "MFLOPs/byte", "with M1",
+            "all products", "train tokens/s", "MB trained on", "s for tokens"
     }
-    { printf "%-17s %11.2f %10.3f %14.2f %14.2f %15.2f %16.0f %14.1f\n", $1, $2, $3, $4, $5, $6, $7, $8 }' "$run/table.tsv" | tee "$run/table.txt"
+    { printf "%-14s %11.2f %9.3f %12.2f %9.2f %13.2f %15.0f %13.1f %13.1f\n", $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$run/table.tsv" | tee "$run/table.txt"
 jq -r '"M1 itself: \(.bits_per_byte*1000|round/1000) bits/byte with its whole context"' "$run/eval-m1.json"
 
 # ---- proof ----
 say "round trips, byte for byte"
 round_trip_tokens() {
-    "$isobit" encode --quiet --model "$run/m2-window16" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
-    "$isobit" decode --quiet --model "$run/m2-window16" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
+    "$isobit" encode --quiet --model "$run/m2-codebook" --whole --format u16 -o "$run/held-out.u16" "$run/held-out.txt"
+    "$isobit" decode --quiet --model "$run/m2-codebook" --format u16 -o "$run/held-out.back" "$run/held-out.u16"
     cmp "$run/held-out.txt" "$run/held-out.back"
-    echo "tokens:     $(stat -c %s "$run/held-out.txt") bytes of held-out text -> $(($(stat -c %s "$run/held-out.u16") / 2)) tokens and back: equal"
+    "$isobit" encode --quiet --model "$run/m2-codebook" --whole --format u16 -o "$run/binary.u16" "$isobit"
+    "$isobit" decode --quiet --model "$run/m2-codebook" --format u16 -o "$run/binary.back" "$run/binary.u16"
+    cmp "$isobit" "$run/binary.back"
+    echo "tokens:     $(stat -c %s "$run/held-out.txt") bytes of held-out text -> $(($(stat -c %s "$run/held-out.u16") / 2)) tokens and back: equal; so is a binary file"
 }
 round_trip_file() { # NAME FILE
     "$isobit" compress --quiet -f --m1 "$run/m1" -o "$run/$1.isb" "$2"
@@ -154,9 +204,9 @@ proof_bytes=120000
 proof | tee "$run/proof.txt"
 
 # ---- text ----
-say "a paragraph by the M2 on 16-bit tokens"
+say "a paragraph by the M2 on the codebook's tokens"
 prompt="The most important question about freedom is"
-"$isobit" generate --quiet --model "$run/m2-window16" --prompt "$prompt" --max-tokens 120 --temperature 0.8 --top-p 0.95 --seed 7 |
+"$isobit" generate --quiet --model "$run/m2-codebook" --prompt "$prompt" --max-tokens 120 --temperature 0.8 --top-p 0.95 --seed 7 |
     tee "$run/paragraph.txt"
 echo
 
