@@ -208,7 +208,7 @@ typedef struct isb_codebook_build_options {
     /* A byte model, whose most probable strings are taken, and corrected with counts if there are paths; NULL: counts
      * of the corpus alone. */
     const char *m1_dir;
-    int n_rounds; /* rounds of refinement at real window starts; negative: the default, 3 */
+    int n_rounds; /* rounds of refinement at real window starts; negative: the default, 6 */
     int choose;   /* choose by use: 1 yes (needs a corpus), 0 no; _init(): 1 */
     size_t max_string_nbytes; /* 0: 32 */
     const char *name;
