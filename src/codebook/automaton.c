@@ -13,28 +13,27 @@
 
 #include <string.h>
 
-enum { MAX_TRIES = 24 /* blocks of 64 bases looked at from the first one that may have room */ };
+enum { MAX_TRIES = 2 /* blocks of 64 bases looked at from the first one that may have room */ };
 #define NONE UINT32_MAX
 
-typedef struct node {
-    uint32_t sibling; /* the parent's next child, or 0 */
-    uint32_t base;
-    uint32_t id;  /* NONE: no string ends here */
-    uint32_t cut; /* the node of the string that this one stands for; 0: it is no cut */
-    uint16_t n_children;
-    uint8_t label, nbytes;
-} node;
-
+/* One array for each field of a node: most steps go through all nodes for one or two of them. */
 typedef struct builder {
     isb_context *ctx;
-    node *nodes;     /* in preorder; 0 is the root */
-    uint32_t *order; /* [n_nodes]: some sorting of them */
-    size_t n_nodes;
-    uint64_t *used_units, *used_bases; /* bitmaps of `capacity` words */
+    size_t n_nodes; /* in preorder; 0 is the root */
+    uint8_t *labels, *nbytes;
+    uint16_t *n_children;
+    uint32_t *parents;
+    uint32_t *siblings; /* the parent's next child, or 0 */
+    uint32_t *bases;
+    uint32_t *ids; /* id + 1, or 0: no string ends here */
+    uint32_t
+        *cuts; /* the node of the string that this cut stands for, or 0; NULL: there are no cuts */
+    uint32_t *order; /* some of the nodes, in some order */
+    size_t n_plain;  /* nodes that are no strings, in `order` after fill_units() */
+    uint64_t *used_units, *used_bases; /* bitmaps */
     size_t units_capacity, bases_capacity;
     size_t first;     /* block of 64 bases where the search for places begins */
-    size_t next_unit; /* where the search for a free unit begins */
-    size_t next_base; /* likewise for a base that needs no units */
+    size_t next_base; /* where the search for a base without units begins */
     size_t max_base;
     size_t pops_capacity;
 } builder;
@@ -48,42 +47,46 @@ static size_t common_prefix(const uint8_t *a, size_t a_nbytes, const uint8_t *b,
     return i;
 }
 
-static size_t count_nodes(const uint8_t *bytes, const uint64_t *offsets, size_t n_strings) {
-    size_t n = 1 + offsets[n_strings];
+/* shared: [n_strings], the bytes that a string shares with the one before */
+static size_t count_nodes(const uint8_t *bytes, const uint64_t *offsets, size_t n_strings,
+                          uint8_t *shared) {
+    size_t n = 1 + (size_t)offsets[n_strings];
     for (size_t i = 1; i < n_strings; ++i) {
         const uint64_t *at = offsets + i;
-        n -= common_prefix(bytes + at[-1], at[0] - at[-1], bytes + at[0], at[1] - at[0]);
+        shared[i] = (uint8_t)common_prefix(bytes + at[-1], (size_t)(at[0] - at[-1]), bytes + at[0],
+                                           (size_t)(at[1] - at[0]));
+        n -= shared[i];
     }
     return n;
 }
 
-static bool has_children(const builder *b, size_t v) { return b->nodes[v].n_children > 0; }
+static bool has_children(const builder *b, size_t v) { return b->n_children[v] > 0; }
 /* 0: there are no more */
 static size_t first_child(const builder *b, size_t v) { return has_children(b, v) ? v + 1 : 0; }
 
-/* path: the string's nodes. */
+/* path: the string's nodes.  A shorter string with the same id makes it a cut. */
 static void end_string(builder *b, const uint32_t *path, size_t nbytes, uint32_t id) {
-    node *last = &b->nodes[path[nbytes]];
-    for (size_t i = 1; i < nbytes; ++i) {
-        if (b->nodes[path[i]].id == id) last->cut = path[i];
+    const size_t last = path[nbytes];
+    for (size_t i = 1; i < nbytes && b->cuts; ++i) {
+        if (b->ids[path[i]] == id + 1) b->cuts[last] = path[i];
     }
-    if (!last->cut) last->id = id;
+    if (!b->cuts || !b->cuts[last]) b->ids[last] = id + 1;
 }
 
 static void make_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets, size_t n_strings,
-                      const uint32_t *ids) {
+                      const uint8_t *shared, const uint32_t *ids) {
     uint32_t path[ISB_CODEBOOK_MAX_STRING_NBYTES + 1] = {0}; /* nodes of the last string */
     size_t n = 1, last_nbytes = 0;
-    b->nodes[0].id = NONE;
     for (size_t i = 0; i < n_strings; ++i) {
         const uint8_t *string = bytes + offsets[i];
-        const size_t nbytes = offsets[i + 1] - offsets[i];
-        size_t depth = common_prefix(string - last_nbytes, last_nbytes, string, nbytes);
-        if (depth < last_nbytes) b->nodes[path[depth + 1]].sibling = (uint32_t)n;
+        const size_t nbytes = (size_t)(offsets[i + 1] - offsets[i]);
+        size_t depth = shared[i];
+        if (depth < last_nbytes) b->siblings[path[depth + 1]] = (uint32_t)n;
         for (; depth < nbytes; ++depth, ++n) {
-            ++b->nodes[path[depth]].n_children;
-            b->nodes[n] =
-                (node){.id = NONE, .label = string[depth], .nbytes = (uint8_t)(depth + 1)};
+            ++b->n_children[path[depth]];
+            b->parents[n] = path[depth];
+            b->labels[n] = string[depth];
+            b->nbytes[n] = (uint8_t)(depth + 1);
             path[depth + 1] = (uint32_t)n;
         }
         end_string(b, path, nbytes, ids ? ids[i] : (uint32_t)i);
@@ -91,29 +94,46 @@ static void make_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets,
     }
 }
 
-/* Nodes with more than one child, those with the most first; returns how many.  They go to b->order. */
-static size_t list_by_children(builder *b) {
-    size_t starts[258] = {0};
-    for (size_t v = 1; v < b->n_nodes; ++v) ++starts[257 - b->nodes[v].n_children];
-    for (size_t k = 1; k < 258; ++k) starts[k] += starts[k - 1];
-    const size_t n = starts[255];
-    for (size_t v = 1; v < b->n_nodes; ++v) {
-        const size_t n_children = b->nodes[v].n_children;
-        if (n_children > 1) b->order[starts[256 - n_children]++] = (uint32_t)v;
-    }
-    return n;
+static isb_status allocate_trie(builder *b, bool may_have_cuts) {
+    const size_t n = b->n_nodes;
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->labels, &b->labels));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->nbytes, &b->nbytes));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->n_children, &b->n_children));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->parents, &b->parents));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->siblings, &b->siblings));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->bases, &b->bases));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->ids, &b->ids));
+    ISB_TRY(isb__alloc_array(b->ctx, n, sizeof *b->order, &b->order));
+    return may_have_cuts ? isb__alloc_array(b->ctx, n, sizeof *b->cuts, &b->cuts) : ISB_OK;
 }
 
-/* Nodes with children, the shallowest first, without the root; returns how many. */
-static size_t list_by_depth(builder *b) {
-    size_t starts[257] = {0}, n = 0;
+static isb_status too_many_nodes(const builder *b) {
+    return isb__fail(b->ctx, ISB_ERR_RANGE,
+                     "the strings need a tree of %zu nodes, too many for %d places; use fewer or "
+                     "shorter strings",
+                     b->n_nodes, ISB__AUTOMATON_MAX_BASE);
+}
+
+static isb_status build_trie(builder *b, const uint8_t *bytes, const uint64_t *offsets,
+                             size_t n_strings, const uint32_t *ids) {
+    uint8_t *shared;
+    ISB_TRY(isb__alloc_array(b->ctx, n_strings, sizeof *shared, &shared));
+    b->n_nodes = count_nodes(bytes, offsets, n_strings, shared);
+    isb_status status = b->n_nodes <= ISB__AUTOMATON_MAX_BASE ? ISB_OK : too_many_nodes(b);
+    if (status == ISB_OK) status = allocate_trie(b, ids != NULL);
+    if (status == ISB_OK) make_trie(b, bytes, offsets, n_strings, shared, ids);
+    isb__free(b->ctx, shared);
+    return status;
+}
+
+/* Lists nodes that have children, those with the most first; returns how many. */
+static size_t list_by_children(builder *b) {
+    size_t starts[258] = {0};
+    for (size_t v = 1; v < b->n_nodes; ++v) ++starts[257 - b->n_children[v]];
+    for (size_t k = 1; k < 258; ++k) starts[k] += starts[k - 1];
+    const size_t n = starts[256];
     for (size_t v = 1; v < b->n_nodes; ++v) {
-        starts[b->nodes[v].nbytes + 1] += has_children(b, v);
-        n += has_children(b, v);
-    }
-    for (size_t k = 1; k < 257; ++k) starts[k] += starts[k - 1];
-    for (size_t v = 1; v < b->n_nodes; ++v) {
-        if (has_children(b, v)) b->order[starts[b->nodes[v].nbytes]++] = (uint32_t)v;
+        if (b->n_children[v] > 0) b->order[starts[256 - b->n_children[v]]++] = (uint32_t)v;
     }
     return n;
 }
@@ -140,8 +160,8 @@ static inline isb_status reserve_block(builder *b, size_t block) {
     return block + 6 <= b->units_capacity ? ISB_OK : grow_bitmaps(b, block);
 }
 
-static void take_base(builder *b, node *v, size_t base) {
-    v->base = (uint32_t)base;
+static void take_base(builder *b, size_t v, size_t base) {
+    b->bases[v] = (uint32_t)base;
     set_bit(b->used_bases, base);
     if (base > b->max_base) b->max_base = base;
 }
@@ -149,12 +169,12 @@ static void take_base(builder *b, node *v, size_t base) {
 /* Bit i: whether base 64 block + i is a place for the children of v. */
 static uint64_t places_in_block(const builder *b, size_t v, size_t block) {
     uint64_t used = b->used_bases[block] | (block % (ISB__NOWHERE_BASES / 64) == 0);
-    for (size_t c = first_child(b, v); c && used != UINT64_MAX; c = b->nodes[c].sibling)
-        used |= get_bits(b->used_units, 64 * block + b->nodes[c].label);
+    for (size_t c = first_child(b, v); c && used != UINT64_MAX; c = b->siblings[c])
+        used |= get_bits(b->used_units, 64 * block + b->labels[c]);
     return ~used;
 }
 
-static isb_status place_many(builder *b, size_t v) {
+static isb_status place_children(builder *b, size_t v) {
     size_t block = b->first;
     uint64_t places;
     for (;; ++block) {
@@ -164,77 +184,67 @@ static isb_status place_many(builder *b, size_t v) {
     }
     if (block - b->first > MAX_TRIES) b->first = block - MAX_TRIES / 2;
     const size_t base = 64 * block + (size_t)__builtin_ctzll(places);
-    take_base(b, &b->nodes[v], base);
-    for (size_t c = first_child(b, v); c; c = b->nodes[c].sibling)
-        set_bit(b->used_units, base + b->nodes[c].label);
+    take_base(b, v, base);
+    for (size_t c = first_child(b, v); c; c = b->siblings[c])
+        set_bit(b->used_units, base + b->labels[c]);
     return ISB_OK;
 }
 
-/* One child: the next free unit whose base is free too. */
-static isb_status place_one(builder *b, size_t v) {
-    const uint8_t label = b->nodes[v + 1].label;
-    for (size_t unit = b->next_unit;; ++unit) {
-        ISB_TRY(reserve_block(b, unit / 64));
-        if (get_bit(b->used_units, unit) || unit < label) continue;
-        const size_t base = unit - label;
-        if (base % ISB__NOWHERE_BASES == 0 || get_bit(b->used_bases, base)) continue;
-        take_base(b, &b->nodes[v], base);
-        set_bit(b->used_units, unit);
-        b->next_unit = unit + 1;
-        return ISB_OK;
-    }
-}
-
+/* No children: the next base that is free. */
 static isb_status place_none(builder *b, size_t v) {
-    for (size_t base = b->next_base;; ++base) {
-        ISB_TRY(reserve_block(b, base / 64));
-        if (base % ISB__NOWHERE_BASES == 0 || get_bit(b->used_bases, base)) continue;
-        take_base(b, &b->nodes[v], base);
-        b->next_base = base + 1;
+    for (;; ++b->next_base) {
+        ISB_TRY(reserve_block(b, b->next_base / 64));
+        if (b->next_base % ISB__NOWHERE_BASES == 0 || get_bit(b->used_bases, b->next_base))
+            continue;
+        take_base(b, v, b->next_base);
         return ISB_OK;
     }
 }
 
 static isb_status place_all(builder *b) {
     ISB_TRY(reserve_block(b, 0));
-    take_base(b, &b->nodes[0], ISB__STATE_ROOT >> 9);
-    for (size_t c = first_child(b, 0); c; c = b->nodes[c].sibling)
-        set_bit(b->used_units, 1u + b->nodes[c].label);
-    const size_t n_many = list_by_children(b);
-    for (size_t i = 0; i < n_many; ++i) ISB_TRY(place_many(b, b->order[i]));
-    for (size_t v = 1; v < b->n_nodes; ++v) {
-        if (b->nodes[v].n_children == 1) ISB_TRY(place_one(b, v));
+    take_base(b, 0, ISB__STATE_ROOT >> 9);
+    for (size_t c = first_child(b, 0); c; c = b->siblings[c])
+        set_bit(b->used_units, 1u + b->labels[c]);
+    const size_t n = list_by_children(b);
+    for (size_t i = 0; i < n; ++i) {
+        const bool first_single =
+            b->n_children[b->order[i]] == 1 && (i == 0 || b->n_children[b->order[i - 1]] > 1);
+        if (first_single) b->first = 0; /* they fit into the holes */
+        ISB_TRY(place_children(b, b->order[i]));
     }
     for (size_t v = 1; v < b->n_nodes; ++v) {
         if (!has_children(b, v)) ISB_TRY(place_none(b, v));
     }
-    if (b->max_base <= ISB__AUTOMATON_MAX_BASE) return ISB_OK;
-    return isb__fail(b->ctx, ISB_ERR_RANGE,
-                     "the strings need a tree of %zu nodes, too many for %d places; use fewer or "
-                     "shorter strings",
-                     b->n_nodes, ISB__AUTOMATON_MAX_BASE);
+    return b->max_base <= ISB__AUTOMATON_MAX_BASE ? ISB_OK : too_many_nodes(b);
 }
 
 /* ---- the arrays ---- */
 
-static uint32_t unit_of(const node *v) {
-    return v->base << 9 | (v->id != NONE ? ISB__STATE_ACCEPTS : 0) | v->label;
+static uint32_t unit_of(const builder *b, size_t v) {
+    return b->bases[v] << 9 | (b->ids[v] ? ISB__STATE_ACCEPTS : 0) | b->labels[v];
 }
 
-static isb_status fill_units(builder *b, isb__automaton *a) {
+static isb_status allocate_automaton(builder *b, isb__automaton *a) {
     a->n_nodes = b->n_nodes;
     a->n_bases = b->max_base + 1;
     a->n_units = b->max_base + 256;
     ISB_TRY(isb__alloc_array(b->ctx, a->n_units, sizeof *a->units, &a->units));
     ISB_TRY(isb__alloc_array(b->ctx, a->n_bases, sizeof *a->nodes, &a->nodes));
-    ISB_TRY(isb__alloc_array(b->ctx, a->n_bases, sizeof *a->links, &a->links));
+    return isb__alloc_array(b->ctx, a->n_bases, sizeof *a->links, &a->links);
+}
+
+/* Lists, on the way, the nodes that are no strings. */
+static isb_status fill_units(builder *b, isb__automaton *a) {
+    ISB_TRY(allocate_automaton(b, a));
     for (size_t i = 0; i < a->n_units; ++i) a->units[i] = (uint32_t)i % ISB__NOWHERE_BASES;
-    for (size_t v = 0; v < b->n_nodes; ++v) {
-        const node *n = &b->nodes[v];
-        a->nodes[n->base] = (uint32_t)n->nbytes << 24 | (n->id != NONE ? n->id : 0);
-        a->links[n->base] = ISB__STATE_ROOT;
-        for (size_t c = first_child(b, v); c; c = b->nodes[c].sibling)
-            a->units[n->base + b->nodes[c].label] = unit_of(&b->nodes[c]);
+    for (size_t i = 0; i < a->n_bases; ++i) a->links[i] = ISB__STATE_ROOT;
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        const uint32_t id = b->ids[v];
+        a->units[b->bases[b->parents[v]] + b->labels[v]] = unit_of(b, v);
+        a->nodes[b->bases[v]] = (uint32_t)b->nbytes[v] << 24 | (id ? id - 1 : 0);
+        b->order[b->n_plain] = (uint32_t)v;
+        b->n_plain += id == 0;
     }
     return ISB_OK;
 }
@@ -296,50 +306,59 @@ static isb_status read_byte(builder *b, isb__automaton *a, trace *t, uint8_t byt
 
 /* A cut: pops the string that it stands for, and the bytes after that are read again. */
 static isb_status trace_cut(builder *b, isb__automaton *a, size_t v, trace *t) {
-    size_t at = b->nodes[v].cut;
-    *t = (trace){NONE, unit_of(&b->nodes[at])};
+    uint8_t bytes[ISB_CODEBOOK_MAX_STRING_NBYTES];
+    const size_t string = b->cuts[v];
+    size_t n = 0;
+    for (; v != string; v = b->parents[v]) bytes[n++] = b->labels[v];
+    *t = (trace){NONE, unit_of(b, string)};
     ISB_TRY(pop(b, a, t));
-    while (at != v) { /* to the child that v is, or is below */
-        for (++at; b->nodes[at].sibling && b->nodes[at].sibling <= v;) at = b->nodes[at].sibling;
-        ISB_TRY(read_byte(b, a, t, b->nodes[at].label));
-    }
+    while (n > 0) ISB_TRY(read_byte(b, a, t, bytes[--n]));
     return ISB_OK;
 }
 
-/* All children of v that are no strings: but for cuts, they begin with what v pops; then their byte is read from where that leads, and
- * may pop more. */
-static isb_status fill_failures_below(builder *b, isb__automaton *a, size_t v) {
-    trace start = {NONE, unit_of(&b->nodes[v])};
-    bool started = false;
-    for (size_t c = first_child(b, v); c; c = b->nodes[c].sibling) {
-        const node *child = &b->nodes[c];
-        if (child->id != NONE) continue;
-        if (!started) ISB_TRY(pop(b, a, &start));
-        started = true;
-        trace t = start;
-        ISB_TRY(child->cut ? trace_cut(b, a, c, &t) : read_byte(b, a, &t, child->label));
-        a->nodes[child->base] |= t.pops;
-        a->links[child->base] = t.link;
+/* A node that is no string begins with what its parent pops; then its byte is read from where that leads, and may pop
+ * more. */
+static isb_status fill_failure(builder *b, isb__automaton *a, size_t v) {
+    trace t = {NONE, unit_of(b, b->parents[v])};
+    if (b->cuts && b->cuts[v]) {
+        ISB_TRY(trace_cut(b, a, v, &t));
+    } else {
+        ISB_TRY(pop(b, a, &t));
+        ISB_TRY(read_byte(b, a, &t, b->labels[v]));
     }
+    a->nodes[b->bases[v]] |= t.pops;
+    a->links[b->bases[v]] = t.link;
     return ISB_OK;
 }
 
-/* By depth: links are shallower than their nodes.  The root's children are strings. */
+/* By depth: links are shallower than their nodes. */
 static isb_status fill_failures(builder *b, isb__automaton *a) {
-    const size_t n = list_by_depth(b);
-    for (size_t i = 0; i < n; ++i) ISB_TRY(fill_failures_below(b, a, b->order[i]));
-    return ISB_OK;
+    size_t starts[257] = {0};
+    uint32_t *sorted;
+    ISB_TRY(isb__alloc_array(b->ctx, b->n_plain, sizeof *sorted, &sorted));
+    for (size_t i = 0; i < b->n_plain; ++i) ++starts[b->nbytes[b->order[i]] + 1];
+    for (size_t k = 1; k < 257; ++k) starts[k] += starts[k - 1];
+    for (size_t i = 0; i < b->n_plain; ++i) sorted[starts[b->nbytes[b->order[i]]]++] = b->order[i];
+    isb_status status = ISB_OK;
+    for (size_t i = 0; i < b->n_plain && status == ISB_OK; ++i)
+        status = fill_failure(b, a, sorted[i]);
+    isb__free(b->ctx, sorted);
+    return status;
 }
 
 static isb_status build(builder *b, const uint8_t *bytes, const uint64_t *offsets, size_t n_strings,
                         const uint32_t *ids, isb__automaton *a) {
-    b->n_nodes = count_nodes(bytes, offsets, n_strings);
-    ISB_TRY(isb__alloc_array(b->ctx, b->n_nodes, sizeof *b->nodes, &b->nodes));
-    ISB_TRY(isb__alloc_array(b->ctx, b->n_nodes, sizeof *b->order, &b->order));
-    make_trie(b, bytes, offsets, n_strings, ids);
+    ISB_TRY(build_trie(b, bytes, offsets, n_strings, ids));
     ISB_TRY(place_all(b));
     ISB_TRY(fill_units(b, a));
     return fill_failures(b, a);
+}
+
+static void free_builder(builder *b) {
+    void *const memory[] = {b->labels,   b->nbytes,     b->n_children, b->parents,
+                            b->siblings, b->bases,      b->ids,        b->cuts,
+                            b->order,    b->used_units, b->used_bases};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; ++i) isb__free(b->ctx, memory[i]);
 }
 
 isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const uint64_t *offsets,
@@ -347,10 +366,7 @@ isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const u
     builder b = {.ctx = ctx};
     *automaton = (isb__automaton){0};
     const isb_status status = build(&b, bytes, offsets, n_strings, ids, automaton);
-    isb__free(ctx, b.nodes);
-    isb__free(ctx, b.order);
-    isb__free(ctx, b.used_units);
-    isb__free(ctx, b.used_bases);
+    free_builder(&b);
     if (status != ISB_OK) isb__automaton_free(ctx, automaton);
     return status;
 }

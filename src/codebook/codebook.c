@@ -97,8 +97,12 @@ static isb_status copy_strings(isb_codebook *c, const isb__codebook_content *con
     }
     for (size_t id = c->n_codes; id < c->n_ids; ++id) c->offsets[id + 1] = (uint32_t)nbytes;
     ISB_TRY(isb__alloc(c->ctx, (size_t)nbytes + ISB__CODEBOOK_PADDING_NBYTES, &c->bytes));
+    if (!content->ids) {
+        memcpy(c->bytes, content->bytes, (size_t)nbytes);
+        return ISB_OK;
+    }
     for (size_t id = 0; id < c->n_codes; ++id) {
-        const size_t i = decoded_string(content, id), n = c->offsets[id + 1] - c->offsets[id];
+        const size_t i = content->decoded[id], n = c->offsets[id + 1] - c->offsets[id];
         if (n > 0) memcpy(c->bytes + c->offsets[id], content->bytes + content->offsets[i], n);
     }
     return ISB_OK;
