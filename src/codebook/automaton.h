@@ -64,7 +64,7 @@ size_t isb__automaton_nbytes(const isb__automaton *automaton);
 
 /* The child by this byte if it is there, else a unit with another label. */
 static inline uint32_t isb__state_next(const isb__automaton *a, uint32_t state, uint8_t byte) {
-    return a->units[(state >> 9) + byte];
+    return a->units[(size_t)(state >> 9) + byte];
 }
 static inline bool isb__unit_matches(uint32_t unit, uint8_t byte) { return (uint8_t)unit == byte; }
 static inline uint32_t isb__state_link(const isb__automaton *a, uint32_t state) {

@@ -79,15 +79,17 @@ static uint32_t step_back(const isb__automaton *a, uint32_t state, uint8_t byte,
     return next;
 }
 
-/* One step; state and n are registers. */
+/* One step; state and n are registers.  The comparison that asks "missed, and no string?" is written as one of two
+ * numbers: from two conditions, gcc makes two branches, and the second one is not predictable. */
 #define STEP(a, byte, state, notes, n)                                              \
     do {                                                                            \
         const uint8_t step_byte = (byte);                                           \
         const uint32_t step_next = isb__state_next(a, state, step_byte),            \
-                       step_start = isb__state_next(a, ISB__STATE_ROOT, step_byte); \
-        const bool step_missed = !isb__unit_matches(step_next, step_byte);          \
+                       step_start = isb__state_next(a, ISB__STATE_ROOT, step_byte), \
+                       step_missed = !isb__unit_matches(step_next, step_byte),      \
+                       step_accepts = (state) >> 8 & 1;                             \
         (notes)[n] = state;                                                         \
-        if (__builtin_expect(step_missed & !(state & ISB__STATE_ACCEPTS), 0)) {     \
+        if (__builtin_expect(step_missed > step_accepts, 0)) {                      \
             state = step_back(a, state, step_byte, notes, &n);                      \
         } else {                                                                    \
             state = step_missed ? step_start : step_next;                           \
