@@ -26,6 +26,18 @@ need() {
 
 need_build() { need gcc libc6-dev make cmake pkg-config zlib1g-dev libzstd-dev libxxhash-dev libjansson-dev libdivsufsort-dev; }
 
+# venv_with REQUIREMENTS: .venv with the Python packages of this file, installed once for each content of it.
+venv_with() {
+    need python3 python3-venv
+    local mark
+    mark=.venv/.has-$(sha256sum <"$1" | cut -c1-16)
+    [ -e "$mark" ] && return
+    say "installing the Python packages of $1 in .venv"
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check -r "$1" >&2
+    : >"$mark"
+}
+
 # configure_and_make DIR [CMAKE ARG ...]
 configure_and_make() {
     local dir=$1
