@@ -7,7 +7,11 @@
 
 #include <divsufsort.h>
 
-enum { MAX_DEPTH = 255, AHEAD = 24 };
+enum {
+    MAX_DEPTH = 255,
+    AHEAD = 24,
+    WHOLE_SHARE = 20 /* a whole word may go on as a longer one in 1 / 20 of its occurrences */
+};
 
 isb_status isb__suffix_array(isb_context *ctx, const isb__text *text, int32_t **suffixes) {
     *suffixes = NULL;
@@ -34,6 +38,7 @@ typedef struct pass {
     size_t n_found, capacity;
     uint32_t counts[MAX_DEPTH + 1]; /* of the present prefix of d bytes, and ... */
     uint32_t totals[MAX_DEPTH + 1]; /* ... with covered places too */
+    uint32_t inside[MAX_DEPTH + 1]; /* of those, how many a letter follows */
     uint8_t states[MAX_DEPTH + 1];
     size_t depth; /* the present string has this many bytes */
     uint32_t place;
@@ -45,12 +50,19 @@ static isb_status emit(pass *p, size_t nbytes, uint32_t count) {
     return ISB_OK;
 }
 
+static bool may_end(const pass *p, size_t d) {
+    const isb__kind *kind = p->query->kind;
+    const uint8_t state = p->states[d];
+    if (!kind->accepts[state]) return false;
+    return !kind->whole[state] || p->inside[d] <= p->totals[d] / WHOLE_SHARE;
+}
+
 /* Closes prefixes longer than `keep`, the longest first. */
 static isb_status close_prefixes(pass *p, size_t keep) {
     uint32_t last_total = 0;
     for (size_t d = p->depth; d > keep; --d) {
         const uint32_t count = p->counts[d], total = p->totals[d];
-        if (total != last_total && p->query->kind->accepts[p->states[d]]) {
+        if (total != last_total && may_end(p, d)) {
             last_total = total;
             if (count >= p->query->min_count) ISB_TRY(emit(p, d, count));
         }
@@ -77,7 +89,7 @@ static isb_status visit(pass *p, uint32_t place) {
         const uint8_t state = q->kind->step[p->states[d]][bytes[d]];
         if (state == ISB__KIND_DEAD) break;
         p->states[d + 1] = state;
-        p->counts[d + 1] = p->totals[d + 1] = 0;
+        p->counts[d + 1] = p->totals[d + 1] = p->inside[d + 1] = 0;
     }
     p->depth = d;
     p->place = place;
@@ -85,6 +97,7 @@ static isb_status visit(pass *p, uint32_t place) {
     for (size_t i = 1; i <= d; ++i) {
         ++p->totals[i];
         p->counts[i] += i > covered;
+        p->inside[i] += i < left && isb__kind_is_letter(q->kind, bytes[i]);
     }
     return ISB_OK;
 }

@@ -70,7 +70,7 @@ isobit codebook export a.isb-codebook --to text | cmp - out.text && wc -l <out.t
 echo "# what is refused"
 fails 2 'data is missing' "no text" isobit codebook build -o x
 fails 2 'out FILE is missing' "no output" isobit codebook build --data text.txt
-fails 2 'none of word, words, free, exact, delay' "an unknown kind" $build --kind letters -o x
+fails 2 'none of word, phrase, run, words, free, exact, delay' "an unknown kind" $build --kind letters -o x
 fails 2 'from 257 to 1.04858e' "too few ids" $build --size 256 -o x
 fails 2 'from 257 to 1.04858e' "too many ids" $build --size 2M -o x
 fails 2 '' "no room for special ids" $build --size 257 --special a --special b -o x
