@@ -1,7 +1,7 @@
 """Trains a small model on the project's own documentation, then reads everything it wrote with other people's programs.
 
 - model.safetensors with the safetensors package; a Llama forward pass in NumPy (rotate-half RoPE, as in Hugging Face) must
-  give the bits/byte that `isobit eval` prints.
+  give the bits/byte that `isobit eval` prints, over bytes and over a codebook's ids from the Python package.
 - PREFIX.bin and .idx as Megatron-LM lays them out.
 - events.out.tfevents.* with TensorBoard's own reader; its curve must be the one in log.jsonl.
 """
@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 import numpy as np
+from isobit import Codebook
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -60,10 +61,10 @@ def llama_nats(config, weights, ids):
     return float((lse - logits[np.arange(length), ids[1:]]).sum())
 
 
-def check_model(folder, text):
+def check_model(folder, text, ids):
     config = json.load(open(f"{folder}/config.json"))
     boundary = config["vocab_size"] - 1
-    nats = llama_nats(config, load_file(f"{folder}/model.safetensors"), [boundary, *text, boundary])
+    nats = llama_nats(config, load_file(f"{folder}/model.safetensors"), [boundary, *ids, boundary])
     expected = nats / math.log(2) / len(text)
     with tempfile.NamedTemporaryFile(suffix=".txt") as file:
         file.write(text)
@@ -101,13 +102,18 @@ def check_events(folder):
 
 def main():
     text = [path for path in sorted(glob.glob("docs/*.md")) + ["README.md"]]
+    sample = open("README.md", "rb").read()[:100]
     with tempfile.TemporaryDirectory() as out:
-        isobit("train", "--size", "nano", "--data", *text, "--document-size", "2k", "--steps", "40", "--context", "128",
-               "--log-every", "5", "--test-permille", "0", "--out", f"{out}/m")
-        check_model(f"{out}/m", open("README.md", "rb").read()[:100])
-        made = isobit("prepare", "--data", *text, "--one-file", "--out", f"{out}/d")
+        codebook = Codebook.build(text, n_ids=512)
+        codebook.save(f"{out}/docs.isb-codebook")
+        encoders = {"bytes": list, f"codebook:{out}/docs.isb-codebook": lambda data: codebook.encode(data).tolist()}
+        for i, (tokenizer, encode) in enumerate(encoders.items()):
+            isobit("train", "--size", "nano", "--tokenizer", tokenizer, "--data", *text, "--document-size", "2k", "--steps", "40",
+                   "--context", "128", "--log-every", "5", "--test-permille", "0", "--out", f"{out}/m{i}")
+            check_model(f"{out}/m{i}", sample, encode(sample))
+        made = isobit("prepare", "--tokenizer", "bytes", "--data", *text, "--one-file", "--out", f"{out}/d")
         check_dataset(f"{out}/d", made["n_tokens"])
-        check_events(f"{out}/m")
+        check_events(f"{out}/m0")
 
 
 main()
