@@ -66,7 +66,7 @@ if [ $fast = 0 ]; then
     tests "gcc with sanitizers" build-asan -L 'unit|kernel|golden|oom|fuzz'
     step "one plain compiler line" scripts/plain_build.sh
 fi
-if [ $interop = 1 ]; then step "model folders in other programs" scripts/interop.sh; fi
+if [ $interop = 1 ]; then step "our files in other programs, and the Python package" scripts/interop.sh; fi
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
