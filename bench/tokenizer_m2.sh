@@ -3,7 +3,7 @@
 #
 #   bench/tokenizer_m2.sh TRAIN.jsonl TEST.jsonl
 #
-# V=8192 SIZE=nano EPOCHS=0.5 KINDS="word phrase run words free" CONTEXT=256 SEEDS=1 OUT=folder set the rest.  Each M2 sees the
+# V=8192 SIZE=nano EPOCHS=0.5 KINDS="sentencepiece word ..." CONTEXT=256 SEEDS=1 OUT=folder set the rest.  Each M2 sees the
 # same bytes of text, so longer tokens mean fewer steps and fewer FLOPs; both are printed.  SentencePiece (unigram) is trained
 # on the same text.  The codebooks are built from all of TRAIN; TEST is seen by nothing.  Needs build/isobit, jq and
 # Debian's python3-sentencepiece.
