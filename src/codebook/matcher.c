@@ -23,7 +23,6 @@
 enum {
     N_LANES = 4,
     MAX_LANE_NBYTES = 2048,
-    MIN_LANE_NBYTES = 64, /* shorter ones cost more to join than they save */
     /* a lane's bytes and those that its first state stands for; each note pops one of them at least */
     MAX_NOTES = MAX_LANE_NBYTES + ISB_CODEBOOK_MAX_STRING_NBYTES + 1
 };
@@ -166,7 +165,7 @@ void isb__match(const isb_codebook *codebook, uint32_t *state, const uint8_t *te
                 isb__ids_out *out) {
     const isb__automaton *a = &codebook->automaton;
     lane lanes[N_LANES];
-    while (nbytes >= N_LANES * MIN_LANE_NBYTES) {
+    while (nbytes > ISB__ONE_LANE_NBYTES) {
         const size_t stride =
             nbytes / N_LANES < MAX_LANE_NBYTES ? nbytes / N_LANES : MAX_LANE_NBYTES;
         match_lanes(a, lanes, state, text, stride, out);

@@ -4,6 +4,9 @@
 
 #include "codebook/codebook_state.h"
 
+/* Texts up to this length are matched in one lane: joining several costs more than it saves. */
+enum { ISB__ONE_LANE_NBYTES = 255 };
+
 /* Where ids go: one of the arrays, or none, to count.  Ids past the capacity are counted, not written. */
 typedef struct isb__ids_out {
     uint32_t *ids;
