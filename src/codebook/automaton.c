@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-enum { MAX_TRIES = 2 /* blocks of 64 bases looked at from the first one that may have room */ };
 #define NONE UINT32_MAX
 
 /* One array for each field of a node: most steps go through all nodes for one or two of them. */
@@ -25,14 +24,13 @@ typedef struct builder {
     uint32_t *parents;
     uint32_t *siblings; /* the parent's next child, or 0 */
     uint32_t *bases;
-    uint32_t *ids; /* id + 1, or 0: no string ends here */
-    uint32_t
-        *cuts; /* the node of the string that this cut stands for, or 0; NULL: there are no cuts */
+    uint32_t *ids;   /* id + 1, or 0: no string ends here */
+    uint32_t *cuts;  /* the node of the string that a cut stands for, or 0; NULL: no cuts */
     uint32_t *order; /* some of the nodes, in some order */
     size_t n_plain;  /* nodes that are no strings, in `order` after fill_units() */
     uint64_t *used_units, *used_bases; /* bitmaps */
     size_t units_capacity, bases_capacity;
-    size_t first;     /* block of 64 bases where the search for places begins */
+    size_t first;     /* block of 64 bases where the search for a place begins */
     size_t next_base; /* where the search for a base without units begins */
     size_t max_base;
     size_t pops_capacity;
@@ -174,16 +172,16 @@ static uint64_t places_in_block(const builder *b, size_t v, size_t block) {
     return ~used;
 }
 
+/* In the next block with a place: those before are nearly full, and what is free there goes to nodes with fewer
+ * children. */
 static isb_status place_children(builder *b, size_t v) {
-    size_t block = b->first;
     uint64_t places;
-    for (;; ++block) {
-        ISB_TRY(reserve_block(b, block));
-        places = places_in_block(b, v, block);
+    for (;; ++b->first) {
+        ISB_TRY(reserve_block(b, b->first));
+        places = places_in_block(b, v, b->first);
         if (places) break;
     }
-    if (block - b->first > MAX_TRIES) b->first = block - MAX_TRIES / 2;
-    const size_t base = 64 * block + (size_t)__builtin_ctzll(places);
+    const size_t base = 64 * b->first + (size_t)__builtin_ctzll(places);
     take_base(b, v, base);
     for (size_t c = first_child(b, v); c; c = b->siblings[c])
         set_bit(b->used_units, base + b->labels[c]);
