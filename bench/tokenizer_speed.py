@@ -27,6 +27,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from ctypes import byref, c_size_t, c_void_p
 from dataclasses import dataclass, field
@@ -347,6 +348,18 @@ def two_threads(path: Path, texts: Sequence[str], n_rounds: int) -> float:
     return statistics.median(timed(one.encode_all) / timed(two.encode_all) for _ in range(n_rounds))
 
 
+def without_python(path: Path, texts: Sequence[str], as_json: bool) -> str:
+    """bench/bench_codebook.c on the same codebook, all documents as one text, right after the rounds."""
+    program = peers.ROOT / "build" / "bench" / "bench_codebook"
+    if not program.exists():
+        return ""
+    with tempfile.NamedTemporaryFile() as text:
+        text.write("".join(texts).encode())
+        text.flush()
+        command = [str(program), *(["--json"] if as_json else []), str(path), text.name]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 # ---- results ----
 
 def result(subject: Subject, nbytes: int, n_documents: int, base: Subject) -> dict[str, Any]:
@@ -443,6 +456,7 @@ def main() -> int:
     for subject in ours[:2]:
         subject.load_seconds = ours[2].load_seconds
     rows = [result(subject, nbytes, len(texts), base) for subject in subjects]
+    in_c = without_python(book, texts, options.json)
     scaling = None
     if len(processors) > 1:
         os.sched_setaffinity(0, processors[-2:])
@@ -451,6 +465,7 @@ def main() -> int:
     if options.json:
         for row in rows:
             print(json.dumps(row))
+        print(in_c, end="")
         print(json.dumps({"two_threads_over_one": scaling, "documents_with_other_ids": agree}))
         return 0
     markdown(rows)
@@ -458,6 +473,8 @@ def main() -> int:
           f"{'processor' if options.cpu_time else 'wall'} time.  Documents that do not come back: "
           + (", ".join(f"{row['tokenizer']} ({row['call']}) {row['documents_not_restored']}" for row in rows
                        if row["documents_not_restored"]) or "none") + ".")
+    if in_c:
+        print(f"\nbench_codebook, all documents as one text, on the same one processor:\n\n{in_c}")
     if scaling is not None:
         print(f"isobit, C API, all at once: two threads are {scaling:.2f} times as fast as one (wall time).")
     return 0
