@@ -33,7 +33,7 @@ printf 'the sea|\\\x01\xff\n\n\nthe end' | isobit codebook show a.isb-codebook -
 hostile >hostile.bin
 isobit codebook show a.isb-codebook --text hostile.bin --json | sed -n 's/.*"text_hex":"\([0-9a-f]*\)".*/\1/p' | head -n 3
 isobit codebook show a.isb-codebook --text - </dev/null
-isobit codebook show | head -n 1
+isobit codebook show | head -n 1 | tr -s " "
 
 echo "# what is cut comes back"
 for codebook in a b s w m; do
