@@ -39,7 +39,7 @@ static void run_naive(void *arg) {
 static void run_one_lane(void *arg) {
     bench *b = arg;
     isb__ids_out out = {.ids = b->ids, .capacity = b->nbytes};
-    uint32_t state = ISB__STATE_ROOT;
+    isb__state state = ISB__STATE_ROOT;
     for (size_t i = 0; i < b->nbytes; i += ISB__ONE_LANE_NBYTES) {
         const size_t left = b->nbytes - i;
         isb__match(b->codebook, &state, b->text + i,

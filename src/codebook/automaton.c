@@ -201,9 +201,9 @@ static isb_status place_none(builder *b, size_t v) {
 
 static isb_status place_all(builder *b) {
     ISB_TRY(reserve_block(b, 0));
-    take_base(b, 0, ISB__STATE_ROOT >> 9);
+    take_base(b, 0, ISB__ROOT_BASE);
     for (size_t c = first_child(b, 0); c; c = b->siblings[c])
-        set_bit(b->used_units, 1u + b->labels[c]);
+        set_bit(b->used_units, (size_t)ISB__ROOT_BASE + b->labels[c]);
     const size_t n = list_by_children(b);
     for (size_t i = 0; i < n; ++i) {
         const bool first_single =
@@ -219,8 +219,12 @@ static isb_status place_all(builder *b) {
 
 /* ---- the arrays ---- */
 
-static uint32_t unit_of(const builder *b, size_t v) {
-    return b->bases[v] << 9 | (b->ids[v] ? ISB__STATE_ACCEPTS : 0) | b->labels[v];
+static isb__state unit_of(const builder *b, size_t v) {
+    return (isb__state)ISB__ROOT_BASE << 32 | b->bases[v] << 9 |
+           (b->ids[v] ? ISB__STATE_ACCEPTS : 0) | b->labels[v];
+}
+static size_t unit_place(const builder *b, size_t v) {
+    return b->bases[b->parents[v]] + (size_t)b->labels[v];
 }
 
 static isb_status allocate_automaton(builder *b, isb__automaton *a) {
@@ -235,11 +239,11 @@ static isb_status allocate_automaton(builder *b, isb__automaton *a) {
 /* Lists, on the way, the nodes that are no strings. */
 static isb_status fill_units(builder *b, isb__automaton *a) {
     ISB_TRY(allocate_automaton(b, a));
-    for (size_t i = 0; i < a->n_units; ++i) a->units[i] = (uint32_t)i % ISB__NOWHERE_BASES;
-    for (size_t i = 0; i < a->n_bases; ++i) a->links[i] = ISB__STATE_ROOT;
+    for (size_t i = 0; i < a->n_units; ++i) a->units[i] = i % ISB__NOWHERE_BASES;
+    for (size_t i = 0; i < a->n_bases; ++i) a->links[i] = ISB__ROOT_BASE;
     for (size_t v = 1; v < b->n_nodes; ++v) {
         const uint32_t id = b->ids[v];
-        a->units[b->bases[b->parents[v]] + b->labels[v]] = unit_of(b, v);
+        a->units[unit_place(b, v)] = unit_of(b, v);
         a->nodes[b->bases[v]] = (uint32_t)b->nbytes[v] << 24 | (id ? id - 1 : 0);
         b->order[b->n_plain] = (uint32_t)v;
         b->n_plain += id == 0;
@@ -249,9 +253,9 @@ static isb_status fill_units(builder *b, isb__automaton *a) {
 
 /* ---- failures ---- */
 
-/* What happens on the way: tokens popped so far (as in isb__automaton.nodes), and the state reached. */
+/* What happens on the way: tokens popped so far (as in isb__automaton.nodes), and the node reached. */
 typedef struct trace {
-    uint32_t pops, link;
+    uint32_t pops, base;
 } trace;
 
 static isb_status add_pop(builder *b, isb__automaton *a, uint32_t id, size_t length,
@@ -279,10 +283,10 @@ static isb_status append_id(builder *b, isb__automaton *a, uint32_t id, uint32_t
     return add_pop(b, a, id, isb__pop_count(&a->pops[last]) + 1, last, pops);
 }
 
-/* The trace goes on from where its state leads when it pops. */
+/* The trace goes on from where its node leads when it pops. */
 static isb_status pop(builder *b, isb__automaton *a, trace *t) {
-    const uint32_t pops = isb__state_pops(a, t->link);
-    t->link = isb__state_link(a, t->link);
+    const uint32_t pops = isb__node_pops(a, t->base);
+    t->base = a->links[t->base];
     if (!(pops & ISB__POPS_MANY)) return append_id(b, a, pops, &t->pops);
     if (t->pops == NONE) {
         t->pops = pops;
@@ -297,8 +301,8 @@ static isb_status pop(builder *b, isb__automaton *a, trace *t) {
 }
 
 static isb_status read_byte(builder *b, isb__automaton *a, trace *t, uint8_t byte) {
-    while (!isb__unit_matches(isb__state_next(a, t->link, byte), byte)) ISB_TRY(pop(b, a, t));
-    t->link = isb__state_next(a, t->link, byte);
+    while (!isb__unit_matches(a->units[(size_t)t->base + byte], byte)) ISB_TRY(pop(b, a, t));
+    t->base = isb__state_base(a->units[(size_t)t->base + byte]);
     return ISB_OK;
 }
 
@@ -308,7 +312,7 @@ static isb_status trace_cut(builder *b, isb__automaton *a, size_t v, trace *t) {
     const size_t string = b->cuts[v];
     size_t n = 0;
     for (; v != string; v = b->parents[v]) bytes[n++] = b->labels[v];
-    *t = (trace){NONE, unit_of(b, string)};
+    *t = (trace){NONE, b->bases[string]};
     ISB_TRY(pop(b, a, t));
     while (n > 0) ISB_TRY(read_byte(b, a, t, bytes[--n]));
     return ISB_OK;
@@ -317,7 +321,7 @@ static isb_status trace_cut(builder *b, isb__automaton *a, size_t v, trace *t) {
 /* A node that is no string begins with what its parent pops; then its byte is read from where that leads, and may pop
  * more. */
 static isb_status fill_failure(builder *b, isb__automaton *a, size_t v) {
-    trace t = {NONE, unit_of(b, b->parents[v])};
+    trace t = {NONE, b->bases[b->parents[v]]};
     if (b->cuts && b->cuts[v]) {
         ISB_TRY(trace_cut(b, a, v, &t));
     } else {
@@ -325,7 +329,9 @@ static isb_status fill_failure(builder *b, isb__automaton *a, size_t v) {
         ISB_TRY(read_byte(b, a, &t, b->labels[v]));
     }
     a->nodes[b->bases[v]] |= t.pops;
-    a->links[b->bases[v]] = t.link;
+    a->links[b->bases[v]] = t.base;
+    isb__state *unit = &a->units[unit_place(b, v)];
+    *unit = (isb__state)t.base << 32 | (uint32_t)*unit;
     return ISB_OK;
 }
 

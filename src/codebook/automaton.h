@@ -13,30 +13,35 @@
  * has a token to pop.  Each retry pops a token, each token has a byte, and each byte is taken by one step down: for
  * every text, there are at most as many retries as bytes.
  *
- * The trie is a double array (Aoe 1989) of 4-byte units, one for each node:
+ * The trie is a double array (Aoe 1989) of 8-byte units, one for each node:
  *
- *     31            9  8  7      0
- *     +--------------+---+--------+      child of a state by byte b: u = units[base(state) + b];
- *     |     base     | a | label  |      it is there if label(u) == b
- *     +--------------+---+--------+
+ *     63                 32 31            9  8  7      0
+ *     +--------------------+--------------+---+--------+      child of a state by byte b: u = units[base(state) + b];
+ *     |        link        |     base     | a | label  |      it is there if label(u) == b
+ *     +--------------------+--------------+---+--------+
+ *     link   the base of the node where popping leads
  *     base   where the node's children begin; no two nodes have the same one, so that a unit with the right label in
  *            the right place can only be this node's, and so that the base names the node
  *     a      the node is a string
  *
- * The unit of a node is the state itself.  Multiples of 128 are nobody's base: an empty unit's label is its place
+ * The unit of a node is the state itself: it says both where the next byte's unit is, and where it is if popping comes
+ * first, and neither load waits for the other.  Multiples of 128 are nobody's base: an empty unit's label is its place
  * modulo 128, which belongs to such a base, so it never matches. */
 #ifndef ISB_CODEBOOK_AUTOMATON_H
 #define ISB_CODEBOOK_AUTOMATON_H
 
 #include "base/context.h"
 
+typedef uint64_t isb__state;
+
 enum {
-    ISB__STATE_ROOT = 1 << 9, /* base 1: its children are units[1 .. 256] */
+    ISB__ROOT_BASE = 1,
     ISB__STATE_ACCEPTS = 1 << 8,
     ISB__POPS_MANY = 1 << 23,
     ISB__AUTOMATON_MAX_BASE = (1 << 23) - 1,
     ISB__NOWHERE_BASES = 128
 };
+#define ISB__STATE_ROOT ((isb__state)ISB__ROOT_BASE << 32 | (isb__state)ISB__ROOT_BASE << 9)
 
 /* Lists of more than one token, linked from the last to the first, so that lists share their beginnings. */
 typedef struct isb__pop {
@@ -46,10 +51,10 @@ typedef struct isb__pop {
 
 /* n_units is such that any base and any byte stay inside. */
 typedef struct isb__automaton {
-    uint32_t *units; /* [n_units] */
+    isb__state *units; /* [n_units] */
     /* [n_bases]: the node's number of bytes << 24 | the id it pops, or MANY | where its last token is in pops */
     uint32_t *nodes;
-    uint32_t *links; /* [n_bases]: the state after popping */
+    uint32_t *links; /* [n_bases]: the base of the node where popping leads */
     isb__pop *pops;
     size_t n_units, n_bases, n_pops, n_nodes;
 } isb__automaton;
@@ -62,21 +67,25 @@ isb_status isb__automaton_create(isb_context *ctx, const uint8_t *bytes, const u
 void isb__automaton_free(isb_context *ctx, isb__automaton *automaton);
 size_t isb__automaton_nbytes(const isb__automaton *automaton);
 
+static inline uint32_t isb__state_base(isb__state state) { return (uint32_t)state >> 9; }
 /* The child by this byte if it is there, else a unit with another label. */
-static inline uint32_t isb__state_next(const isb__automaton *a, uint32_t state, uint8_t byte) {
-    return a->units[(size_t)(state >> 9) + byte];
+static inline isb__state isb__state_next(const isb__automaton *a, isb__state state, uint8_t byte) {
+    return a->units[(size_t)isb__state_base(state) + byte];
 }
-static inline bool isb__unit_matches(uint32_t unit, uint8_t byte) { return (uint8_t)unit == byte; }
-static inline uint32_t isb__state_link(const isb__automaton *a, uint32_t state) {
-    return a->links[state >> 9];
+/* The same after popping. */
+static inline isb__state isb__state_retry(const isb__automaton *a, isb__state state, uint8_t byte) {
+    return a->units[(size_t)(state >> 32) + byte];
 }
-/* The id it pops, or MANY | the last of them. */
-static inline uint32_t isb__state_pops(const isb__automaton *a, uint32_t state) {
-    return a->nodes[state >> 9] & 0xffffff;
+static inline bool isb__unit_matches(isb__state unit, uint8_t byte) {
+    return (uint8_t)unit == byte;
+}
+/* The id that a node pops, or MANY | the last of them. */
+static inline uint32_t isb__node_pops(const isb__automaton *a, uint32_t base) {
+    return a->nodes[base] & 0xffffff;
 }
 /* How many bytes lead to it. */
-static inline uint32_t isb__state_nbytes(const isb__automaton *a, uint32_t state) {
-    return a->nodes[state >> 9] >> 24;
+static inline uint32_t isb__node_nbytes(const isb__automaton *a, uint32_t base) {
+    return a->nodes[base] >> 24;
 }
 static inline size_t isb__pop_count(const isb__pop *last) { return last->token & 0x1ff; }
 static inline uint32_t isb__pop_id(const isb__pop *pop) { return pop->token >> 9; }

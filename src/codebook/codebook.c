@@ -322,13 +322,13 @@ void isb_codebook_string(const isb_codebook *codebook, uint32_t id, const uint8_
 }
 
 int64_t isb_codebook_find(const isb_codebook *codebook, const uint8_t *bytes, size_t nbytes) {
-    uint32_t state = ISB__STATE_ROOT;
+    isb__state state = ISB__STATE_ROOT;
     for (size_t i = 0; i < nbytes; ++i) {
         state = isb__state_next(&codebook->automaton, state, bytes[i]);
         if (!isb__unit_matches(state, bytes[i])) return -1;
     }
     if (nbytes == 0 || !(state & ISB__STATE_ACCEPTS)) return -1;
-    return isb__state_pops(&codebook->automaton, state);
+    return isb__node_pops(&codebook->automaton, isb__state_base(state));
 }
 
 /* The first string that is not below `prefix`, or with `past` the first above all that begin with it. */

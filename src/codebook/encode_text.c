@@ -12,7 +12,7 @@ static isb_status check_capacity(const isb__ids_out *out, size_t *n_ids) {
 
 static void match_all(const isb_codebook *codebook, const uint8_t *text, size_t nbytes,
                       isb__ids_out *out) {
-    uint32_t state = ISB__STATE_ROOT;
+    isb__state state = ISB__STATE_ROOT;
     isb__match(codebook, &state, text, nbytes, out);
     isb__match_end(codebook, &state, out);
 }
@@ -48,7 +48,7 @@ void isb_codebook_encoder_init(isb_codebook_encoder *encoder, const isb_codebook
 isb_status isb_codebook_encoder_push(isb_codebook_encoder *encoder, const uint8_t *text,
                                      size_t nbytes, uint32_t *ids, size_t capacity, size_t *n_ids) {
     const isb_codebook_encoder before = *encoder;
-    uint32_t state = (uint32_t)encoder->state[0];
+    isb__state state = encoder->state[0];
     isb__ids_out out = {.ids = ids, .capacity = capacity};
     isb__match(encoder->codebook, &state, text, nbytes, &out);
     encoder->state[0] = state;
@@ -59,7 +59,7 @@ isb_status isb_codebook_encoder_push(isb_codebook_encoder *encoder, const uint8_
 
 isb_status isb_codebook_encoder_finish(isb_codebook_encoder *encoder, uint32_t *ids,
                                        size_t capacity, size_t *n_ids) {
-    uint32_t state = (uint32_t)encoder->state[0];
+    isb__state state = encoder->state[0];
     isb__ids_out out = {.ids = ids, .capacity = capacity};
     isb__match_end(encoder->codebook, &state, &out);
     const isb_status status = check_capacity(&out, n_ids);

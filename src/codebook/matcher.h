@@ -15,9 +15,9 @@ typedef struct isb__ids_out {
 } isb__ids_out;
 
 /* Goes on from *state, ISB__STATE_ROOT at a text's beginning. */
-void isb__match(const isb_codebook *codebook, uint32_t *state, const uint8_t *text, size_t nbytes,
+void isb__match(const isb_codebook *codebook, isb__state *state, const uint8_t *text, size_t nbytes,
                 isb__ids_out *out);
 /* The text's end: what *state stands for; it is then ISB__STATE_ROOT. */
-void isb__match_end(const isb_codebook *codebook, uint32_t *state, isb__ids_out *out);
+void isb__match_end(const isb_codebook *codebook, isb__state *state, isb__ids_out *out);
 
 #endif
