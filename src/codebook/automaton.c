@@ -27,7 +27,6 @@ typedef struct builder {
     uint32_t *ids;   /* id + 1, or 0: no string ends here */
     uint32_t *cuts;  /* the node of the string that a cut stands for, or 0; NULL: no cuts */
     uint32_t *order; /* some of the nodes, in some order */
-    size_t n_plain;  /* nodes that are no strings, in `order` after fill_units() */
     uint64_t *used_units, *used_bases; /* bitmaps */
     size_t units_capacity, bases_capacity;
     size_t first;     /* block of 64 bases where the search for a place begins */
@@ -236,7 +235,6 @@ static isb_status allocate_automaton(builder *b, isb__automaton *a) {
     return isb__alloc_array(b->ctx, a->n_bases, sizeof *a->links, &a->links);
 }
 
-/* Lists, on the way, the nodes that are no strings. */
 static isb_status fill_units(builder *b, isb__automaton *a) {
     ISB_TRY(allocate_automaton(b, a));
     for (size_t i = 0; i < a->n_units; ++i) a->units[i] = i % ISB__NOWHERE_BASES;
@@ -245,8 +243,6 @@ static isb_status fill_units(builder *b, isb__automaton *a) {
         const uint32_t id = b->ids[v];
         a->units[unit_place(b, v)] = unit_of(b, v);
         a->nodes[b->bases[v]] = (uint32_t)b->nbytes[v] << 24 | (id ? id - 1 : 0);
-        b->order[b->n_plain] = (uint32_t)v;
-        b->n_plain += id == 0;
     }
     return ISB_OK;
 }
@@ -335,19 +331,23 @@ static isb_status fill_failure(builder *b, isb__automaton *a, size_t v) {
     return ISB_OK;
 }
 
-/* By depth: links are shallower than their nodes. */
-static isb_status fill_failures(builder *b, isb__automaton *a) {
+/* Lists the nodes that are no strings, the shallowest first; returns how many. */
+static size_t list_by_depth(builder *b) {
     size_t starts[257] = {0};
-    uint32_t *sorted;
-    ISB_TRY(isb__alloc_array(b->ctx, b->n_plain, sizeof *sorted, &sorted));
-    for (size_t i = 0; i < b->n_plain; ++i) ++starts[b->nbytes[b->order[i]] + 1];
+    for (size_t v = 1; v < b->n_nodes; ++v) starts[b->nbytes[v] + 1] += b->ids[v] == 0;
     for (size_t k = 1; k < 257; ++k) starts[k] += starts[k - 1];
-    for (size_t i = 0; i < b->n_plain; ++i) sorted[starts[b->nbytes[b->order[i]]]++] = b->order[i];
-    isb_status status = ISB_OK;
-    for (size_t i = 0; i < b->n_plain && status == ISB_OK; ++i)
-        status = fill_failure(b, a, sorted[i]);
-    isb__free(b->ctx, sorted);
-    return status;
+    const size_t n = starts[256];
+    for (size_t v = 1; v < b->n_nodes; ++v) {
+        if (b->ids[v] == 0) b->order[starts[b->nbytes[v]]++] = (uint32_t)v;
+    }
+    return n;
+}
+
+/* By depth, since links are shallower than their nodes. */
+static isb_status fill_failures(builder *b, isb__automaton *a) {
+    const size_t n = list_by_depth(b);
+    for (size_t i = 0; i < n; ++i) ISB_TRY(fill_failure(b, a, b->order[i]));
+    return ISB_OK;
 }
 
 static isb_status build(builder *b, const uint8_t *bytes, const uint64_t *offsets, size_t n_strings,
