@@ -13,6 +13,8 @@ enum {
     SHRINK_DEN = 10,
     SWAP_SHARE = 8,   /* a round of swapping adds 1 / 8 of the strings wanted at first, */
     SWAP_LEAST = 128, /* and is not worth it below 1 / 128 */
+    PHRASE_DISCOUNT =
+        32, /* several words in one string must save so many times as much as one word */
     BATCH_NBYTES = 4 << 20,
     BATCH_NDOCUMENTS = 8192
 };
@@ -175,6 +177,14 @@ static isb_status parse(chooser *c) {
 
 /* ---- weights ---- */
 
+/* What a string saves, less for phrases: a model learns an id from the places where it occurs, and words that are
+ * spread over many phrases occur too seldom in each (docs/codebooks.md). */
+static double discounted(const chooser *c, const uint8_t *bytes, size_t nbytes, double saved) {
+    uint8_t state = ISB__KIND_START;
+    for (size_t i = 0; i < nbytes; ++i) state = c->job->kind->step[state][bytes[i]];
+    return c->job->kind->whole[state] ? saved / PHRASE_DISCOUNT : saved;
+}
+
 /* The longest string of the set that is a proper beginning of each: in bytewise order it is on the
  * stack of those that are prefixes of each other. */
 static isb_status weigh_by_cost(chooser *c) {
@@ -194,7 +204,8 @@ static isb_status weigh_by_cost(chooser *c) {
             const uint32_t first = set->items[stack[depth - 1]].nbytes;
             without += isb_codebook_count(c->codebook, s->bytes + first, s->nbytes - first);
         }
-        set->items[i].weight = (double)c->uses[i] * (double)(without - 1);
+        set->items[i].weight =
+            discounted(c, s->bytes, s->nbytes, (double)c->uses[i] * (double)(without - 1));
         stack[depth++] = i;
     }
     isb__free(c->ctx, stack);
@@ -228,8 +239,9 @@ static isb_status most_frequent(chooser *c, size_t n) {
     set->n = 0;
     isb_status status = ISB_OK;
     for (size_t i = 0; i < n_found && status == ISB_OK; ++i) {
-        status =
-            append(c, set, c->job->text->bytes + found[i].place, found[i].nbytes, found[i].count);
+        const uint8_t *bytes = c->job->text->bytes + found[i].place;
+        const double weight = discounted(c, bytes, found[i].nbytes, found[i].count);
+        status = append(c, set, bytes, found[i].nbytes, weight);
     }
     isb__free(c->ctx, found);
     for (int byte = 0; byte < 256 && status == ISB_OK; ++byte)
