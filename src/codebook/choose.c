@@ -11,10 +11,9 @@ enum {
     OVERSHOOT = 4,  /* times the strings wanted, at the start of choosing by use */
     SHRINK_NUM = 7, /* a round of shrinking keeps 7 / 10 */
     SHRINK_DEN = 10,
-    SWAP_SHARE = 8,   /* a round of swapping adds 1 / 8 of the strings wanted at first, */
-    SWAP_LEAST = 128, /* and is not worth it below 1 / 128 */
-    PHRASE_DISCOUNT =
-        32, /* several words in one string must save so many times as much as one word */
+    SWAP_SHARE = 8,       /* a round of swapping adds 1 / 8 of the strings wanted at first, */
+    SWAP_LEAST = 128,     /* and is not worth it below 1 / 128 */
+    PHRASE_SHARE = 32768, /* several words in one string must save one token in so many */
     BATCH_NBYTES = 4 << 20,
     BATCH_NDOCUMENTS = 8192
 };
@@ -177,12 +176,12 @@ static isb_status parse(chooser *c) {
 
 /* ---- weights ---- */
 
-/* What a string saves, less for phrases: a model learns an id from the places where it occurs, and words that are
- * spread over many phrases occur too seldom in each (docs/codebooks.md). */
-static double discounted(const chooser *c, const uint8_t *bytes, size_t nbytes, double saved) {
+/* What a string saves; nothing for phrases that save too little: a model learns an id from the places where it
+ * occurs, and words that are spread over many phrases occur too seldom in each (docs/codebooks.md). */
+static double worth(const chooser *c, const uint8_t *bytes, size_t nbytes, double saved) {
     uint8_t state = ISB__KIND_START;
     for (size_t i = 0; i < nbytes; ++i) state = c->job->kind->step[state][bytes[i]];
-    return c->job->kind->whole[state] ? saved / PHRASE_DISCOUNT : saved;
+    return c->job->kind->whole[state] && saved < (double)c->n_tokens / PHRASE_SHARE ? 0 : saved;
 }
 
 /* The longest string of the set that is a proper beginning of each: in bytewise order it is on the
@@ -205,7 +204,7 @@ static isb_status weigh_by_cost(chooser *c) {
             without += isb_codebook_count(c->codebook, s->bytes + first, s->nbytes - first);
         }
         set->items[i].weight =
-            discounted(c, s->bytes, s->nbytes, (double)c->uses[i] * (double)(without - 1));
+            worth(c, s->bytes, s->nbytes, (double)c->uses[i] * (double)(without - 1));
         stack[depth++] = i;
     }
     isb__free(c->ctx, stack);
@@ -240,7 +239,7 @@ static isb_status most_frequent(chooser *c, size_t n) {
     isb_status status = ISB_OK;
     for (size_t i = 0; i < n_found && status == ISB_OK; ++i) {
         const uint8_t *bytes = c->job->text->bytes + found[i].place;
-        const double weight = discounted(c, bytes, found[i].nbytes, found[i].count);
+        const double weight = worth(c, bytes, found[i].nbytes, found[i].count);
         status = append(c, set, bytes, found[i].nbytes, weight);
     }
     isb__free(c->ctx, found);
@@ -264,8 +263,9 @@ static isb_status add_best(chooser *c, size_t n) {
         const uint8_t *bytes = c->job->text->bytes + found[i].place;
         const size_t now = isb_codebook_count(c->codebook, bytes, found[i].nbytes);
         if (now < 2) continue;
-        status =
-            append(c, &gains, bytes, found[i].nbytes, (double)found[i].count * (double)(now - 1));
+        const double gain =
+            worth(c, bytes, found[i].nbytes, (double)found[i].count * (double)(now - 1));
+        if (gain > 0) status = append(c, &gains, bytes, found[i].nbytes, gain);
     }
     isb__free(c->ctx, found);
     if (status == ISB_OK) {
