@@ -2,7 +2,7 @@
 # The main job, end to end, on real text.  ./run demo calls this; see there.
 #
 #   text       English prose from three Debian packages (scripts/demo_text.pl), documents split by hash
-#   codebook   8,192 word-aligned strings chosen on the training documents; SentencePiece of the same size beside it
+#   codebook   8,192 words and phrases chosen on the training documents; SentencePiece of the same size beside it
 #   M1         a nano byte model, part of its rows cut into short pieces, since windows start from an empty context
 #   windows    the published way: 16-bit windows of M1, a token each
 #   M2         four models of one size, trained for the same wall time: on the codebook, SentencePiece, bytes, windows
@@ -87,9 +87,9 @@ prepare() { # NAME TOKENIZER OPTION ...
 }
 
 # ---- codebook ----
-say "codebook: $v word-aligned strings, chosen on the training documents"
+say "codebook: $v words and phrases, chosen on the training documents"
 build_codebook() {
-    "$isobit" codebook build --kind word --size $v "${corpus[@]}" -o "$run/demo.isb-codebook" --json >"$run/codebook.json"
+    "$isobit" codebook build --kind phrase --size $v "${corpus[@]}" -o "$run/demo.isb-codebook" --json >"$run/codebook.json"
     prepare codebook "$run/demo.isb-codebook" "${corpus[@]}"
 }
 timed codebook build_codebook

@@ -30,7 +30,7 @@ static const option_spec build_options[] = {
      .high = ISB_CODEBOOK_MAX_IDS, .initial = "64Ki", AT(size),
      .help = "number of ids, the special ones included; 64Ki is the most that fits 16 bits"},
     {.name = "kind", .metavar = "NAME", .type = OPTION_WORD, .complete = COMPLETE_CHOICES,
-     .choices = "word|phrase|run|words|free|exact|delay", .initial = "word", AT(kind),
+     .choices = "word|phrase|run|words|free|exact|delay", .initial = "phrase", AT(kind),
      .help = "which strings are allowed, see \"isobit help codebook\"; exact and delay are the "
              "16-bit windows of the M1, with the ids of window:b=16"},
     {.name = "refine", .metavar = "N", .type = OPTION_COUNT, .high = 100, .otherwise = "6",

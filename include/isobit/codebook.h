@@ -202,7 +202,7 @@ typedef struct isb_codebook_round {
 typedef struct isb_codebook_build_options {
     size_t struct_size;
     int64_t n_ids; /* V, specials included; 0: 65536 */
-    /* "word" (default), "phrase", "run", "words", "free": which strings are allowed (docs/codebooks.md); "exact",
+    /* "phrase" (default), "word", "run", "words", "free": which strings are allowed (docs/codebooks.md); "exact",
      * "delay": the 16-bit windows of the M1, compiled: the ids are those of the tokenizers
      * window:b=16,variant=exact and delay. */
     const char *kind;

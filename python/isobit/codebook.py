@@ -141,7 +141,7 @@ class Codebook:
         return cls(handle, context)
 
     @classmethod
-    def build(cls, paths: Sequence[PathLike], *, n_ids: int = 65536, kind: str = "word", m1: Optional[PathLike] = None,
+    def build(cls, paths: Sequence[PathLike], *, n_ids: int = 65536, kind: str = "phrase", m1: Optional[PathLike] = None,
               n_rounds: int = -1, choose: bool = True, max_string_nbytes: int = 0, name: str = "",
               note: str = "", specials: Sequence[str] = (), max_nbytes: int = 0, n_threads: int = 0,
               report: Optional[Callable[[BuildRound], None]] = None) -> Codebook:

@@ -204,7 +204,7 @@ def test_build() -> None:
     rounds: list[BuildRound] = []
     paths = [ROOT / "LICENSE", ROOT / "README.md"]
     codebook = Codebook.build(paths, n_ids=600, name="built", n_threads=1, report=rounds.append)
-    assert codebook.n_vocab == 600 and codebook.kind == "word" and rounds
+    assert codebook.n_vocab == 600 and codebook.kind == "phrase" and rounds
     assert codebook.decode(codebook.encode(TEXT)) == TEXT
     assert len(TEXT.encode()) / codebook.count(TEXT) > 2
     with pytest.raises(ValueError, match="kind"):

@@ -22,7 +22,7 @@ enum {
 
 void isb_codebook_build_options_init(isb_codebook_build_options *options) {
     *options = (isb_codebook_build_options){
-        .struct_size = sizeof *options, .kind = "word", .n_rounds = -1, .choose = 1};
+        .struct_size = sizeof *options, .kind = "phrase", .n_rounds = -1, .choose = 1};
     isb_corpus_options_init(&options->corpus);
 }
 
@@ -79,7 +79,7 @@ static isb_status read_corpus(builder *b, const char *const *paths, size_t n_pat
 
 static void fill_defaults(isb_codebook_build_options *o) {
     if (o->n_ids == 0) o->n_ids = DEFAULT_IDS;
-    if (!o->kind) o->kind = "word";
+    if (!o->kind) o->kind = "phrase";
     if (o->n_rounds < 0) o->n_rounds = DEFAULT_ROUNDS;
     if (o->max_string_nbytes == 0) o->max_string_nbytes = DEFAULT_MAX_NBYTES;
 }

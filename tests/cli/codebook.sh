@@ -6,15 +6,15 @@ build="isobit codebook build --data text.txt --document-size 200 --quiet"
 plain() { sed -E 's/"(n_strings|n_tokens|n_ids|bytes_per_token|seconds|file_bytes|memory_bytes|max_string_bytes)":[-0-9.e]+/"\1":N/g; s/"identity":"[0-9a-f]{32}"/"identity":ID/; s/"card":\{.*\}/"card":{...}/'; }
 
 echo "# build"
-$build --size 400 --name small -o a.isb-codebook --json >rounds.jsonl
+$build --kind word --size 400 --name small -o a.isb-codebook --json >rounds.jsonl
 head -n 1 rounds.jsonl | plain
 tail -n 1 rounds.jsonl | plain
 grep -c '"phase":"choose"' rounds.jsonl | sed 's/^[1-9].*/some rounds of choosing/'
-$build --size 400 --name small -o again.isb-codebook --threads 1 >/dev/null
+$build --kind word --size 400 --name small -o again.isb-codebook --threads 1 >/dev/null
 same a.isb-codebook again.isb-codebook "one thread or two"
-isobit codebook build --data text.txt --document-size 200 --size 300 --refine 1 -o b.isb-codebook 2>&1 >/dev/null |
+isobit codebook build --kind word --data text.txt --document-size 200 --size 300 --refine 1 -o b.isb-codebook 2>&1 >/dev/null |
     sed -E 's/[0-9]+ strings, [0-9.]+ bytes\/token, [0-9]+ s/N strings, X bytes\/token, T s/; q'
-$build --size 300 --special '<|user|>' --special '<|assistant|>' --no-choose -o s.isb-codebook >/dev/null
+$build --kind word --size 300 --special '<|user|>' --special '<|assistant|>' --no-choose -o s.isb-codebook >/dev/null
 $build --size 1Ki --kind words --max-string 9 --split all -o w.isb-codebook >/dev/null
 isobit codebook build --m1 "$ISB_CLI_MODELS/m1" --size 300 -o m.isb-codebook --quiet | grep -c '^ids  *300$'
 isobit info a.isb-codebook --json | plain
