@@ -421,7 +421,7 @@ def main() -> int:
     parser.add_argument("--train", nargs="+", required=True, help="the text that all are made from")
     parser.add_argument("--test", nargs="+", required=True, help="the text that is timed")
     parser.add_argument("--size", type=int, default=65536, help="V of all")
-    parser.add_argument("--kind", default="word", help="of the codebook")
+    parser.add_argument("--kind", default="phrase", help="of the codebook")
     parser.add_argument("--codebook", help="time this one, instead of one made from the text")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cpu-time", action="store_true", help="processor time of the process instead of wall time")

@@ -27,7 +27,7 @@ import tokenizer_peers as peers
 
 import isobit
 
-KINDS = ("word", "words", "free")
+KINDS = ("word", "phrase", "run", "words", "free")
 EDIT_EVERY, EDIT_SEED, MIN_OCCURRENCES = 16384, 1, 10  # as in src/measure/codebook_measure.c
 MEASURES = ("bytes_per_token", "whole_word_share", "spellings_per_word", "edit_tokens_changed", "n_words", "n_used")
 MASK = (1 << 64) - 1
