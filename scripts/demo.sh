@@ -226,6 +226,7 @@ set key top right
 plot "$run/points.tsv" using 3:2 with points pt 7 ps 2 title "2 N per token, without embeddings", \
      "" using 4:2 with points pt 6 ps 2 title "and M1", \
      "" using 5:2 with points pt 4 ps 2 title "every product, M1 included", \
-     "" using 3:2:1 with labels offset 0,-1.2 notitle
+     "" every ::1 using 3:2:1 with labels offset 0,-1.2 notitle, \
+     "" every ::0::0 using 3:2:1 with labels offset 0,1.2 notitle
 PLOT
 say "picture: ${run#"$PWD"/}/bits-per-byte.png; everything of this run: ${run#"$PWD"/}/ ($((SECONDS - started)) s)"
