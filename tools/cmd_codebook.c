@@ -19,8 +19,9 @@ const tool_command command_codebook = {
         "The library has one built in, english-65k, which is taken where no codebook is named. "
         "Tokenizers name a codebook as codebook:FILE (\"isobit help tokenizers\").\n\n"
         "Which strings: \"word\" has pieces of words, with the space before, and nothing across "
-        "words; \"words\" has pieces of a word, or whole words each with the space after; \"free\" "
-        "has any. They are the most probable under an M1 or by counting, counted again where "
+        "words; \"phrase\", the default, adds the most frequent runs of whole words; \"run\" keeps "
+        "marks with their word; \"words\" has pieces of a word, or whole words each with the space "
+        "after; \"free\" has any. They are the most probable under an M1 or by counting, counted again where "
         "tokens really start (--refine), and then chosen by use: more are taken than wanted, text "
         "is cut with them, and the least used are dropped. Ids are in the order of the strings, "
         "byte by byte; the special ids follow, <|endoftext|> first.",
