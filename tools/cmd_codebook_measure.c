@@ -127,11 +127,20 @@ static int measure(tool_session *session, const measure_values *v, const word_li
     return code;
 }
 
+static const char codebook_suffix[] = ".isb-codebook";
+
 static int run_measure(tool_session *session, void *values) {
     const measure_values *v = values;
     const char *name = session->command->name;
     if (v->data.count == 0) return error_usage(name, "--data is missing: which text?");
     bool from_pipe = false;
+    for (size_t i = 0; i < v->data.count; ++i) {
+        const size_t length = strlen(v->data.items[i]), suffix = strlen(codebook_suffix);
+        if (length > suffix && strcmp(v->data.items[i] + length - suffix, codebook_suffix) == 0) {
+            return error_usage(name, "%s is a codebook, not text: give it with -c",
+                               v->data.items[i]);
+        }
+    }
     for (size_t i = 0; i < v->data.count; ++i) from_pipe |= strcmp(v->data.items[i], "-") == 0;
     if (from_pipe && v->codebooks.count > 1) {
         return error_usage(name, "standard input can be read once only: one --codebook at a time");

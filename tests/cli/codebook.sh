@@ -77,6 +77,7 @@ fails 2 '' "no room for special ids" $build --size 257 --special a --special b -
 fails 2 '' "a special name twice" $build --size 300 --special a --special a -o x
 fails 2 'needs --m1' "windows of nothing" isobit codebook build --kind exact -o x
 fails 2 'size has no meaning' "windows of another size" isobit codebook build --kind exact --m1 "$ISB_CLI_MODELS/m1" --size 300 -o x
+fails 2 'give it with -c' "a codebook measured as text" isobit codebook measure a.isb-codebook --data text.txt
 fails 2 'exclude each other' "to choose or not" $build --choose --no-choose -o x
 fails 2 'needs text' "choosing without text" isobit codebook build --m1 "$ISB_CLI_MODELS/m1" --choose -o x
 fails 4 'nowhere' "an M1 that is not there" $build --m1 nowhere -o x
