@@ -34,6 +34,8 @@ extern "C" {
     X(ISB_ERR_NO_MEMORY, -10, "out of memory")                                \
     X(ISB_ERR_CANCELLED, -11, "interrupted")                                  \
     X(ISB_ERR_THREAD, -12, "cannot start a thread")                           \
+    X(ISB_ERR_RANK, -13, "another process of the run failed")                 \
+    X(ISB_ERR_DEVICE, -14, "the GPU failed")                                  \
     X(ISB_ERR_CORRUPT, -20, "data is corrupt")                                \
     X(ISB_ERR_FORMAT, -21, "not a file of the expected kind")                 \
     X(ISB_ERR_VERSION, -22, "written by an unknown version")                  \

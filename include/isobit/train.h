@@ -30,6 +30,14 @@ typedef enum isb_schedule {
     ISB_SCHEDULE_CONSTANT = 4 /* warm-up, then constant */
 } isb_schedule;
 
+typedef enum isb_embeddings {
+    ISB_EMBEDDINGS_DEFAULT = 0, /* plain */
+    ISB_EMBEDDINGS_PLAIN = 1,
+    /* A token's vector is its own plus the mean of features of its bytes, folded into a plain table
+     * in every file that is published. */
+    ISB_EMBEDDINGS_COMPOSED = 2
+} isb_embeddings;
+
 typedef struct isb_train_options {
     size_t struct_size;
     /* Data: exactly one of the two.  A dataset made by isb_prepare(): PREFIX or PREFIX.train (and
@@ -73,8 +81,37 @@ typedef struct isb_train_options {
     uint64_t log_every;  /* 0: 10 */
     size_t eval_batches; /* 0: 20 */
     size_t keep;         /* checkpoints kept; 0: 2 */
+
+    const char *device; /* NULL: "cpu"; "cuda", "cuda:1" */
+    isb_embeddings embeddings;
+    int recompute; /* keep fewer activations and compute them again: less memory, more time */
+    /* Share of rows that are read as raw bytes, of a dataset made with raw bytes beside its tokens
+     * (isb_prepare_options.raw_bytes); 0: as prepared.  Negative: none.  docs/training.md. */
+    double raw_share;
+    /* A step whose loss is further above the mean of recent ones than this many times their spread,
+     * or not finite, is left out and recorded; 0: 10; negative: off (not finite stops the run). */
+    double spike_limit;
+    size_t max_skipped;        /* such steps in a row that end the run with DIVERGED; 0: 10 */
+    uint64_t max_memory_nbytes; /* refuse to start a run that needs more; 0: what is available */
 } isb_train_options;
 ISB_API void isb_train_options_init(isb_train_options *options);
+
+/* What a run would need, without starting it. */
+typedef struct isb_train_estimate {
+    size_t struct_size;
+    /* bytes: weights, gradients, optimiser's state, activations and the rest; their sum; what this
+     * machine (or device) has free */
+    uint64_t parameters_nbytes, gradients_nbytes, optimizer_nbytes, activations_nbytes;
+    uint64_t total_nbytes, available_nbytes;
+    uint64_t checkpoint_nbytes; /* of one on disk */
+    uint64_t steps, tokens;     /* of the budget; 0: limited by time only */
+    double flops_per_step, train_flops;
+    isb_model_info model;
+} isb_train_estimate;
+/* vocab_size of options->model must be set unless there is a dataset.  Nothing is written.  Errors:
+ * those of options. */
+ISB_API isb_status isb_train_estimate_run(isb_context *context, const isb_train_options *options,
+                                          isb_train_estimate *estimate);
 
 typedef struct isb_train_result {
     uint64_t steps, tokens;

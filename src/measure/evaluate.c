@@ -67,7 +67,8 @@ static isb_status open(evaluation *e) {
     ISB_TRY(choose_context(e));
     const size_t B = e->T < BATCH_NTOKENS ? BATCH_NTOKENS / e->T : 1;
     ISB_TRY(isb__graph_create(e->ctx, e->model, B, e->T, 0, 0, &e->graph));
-    return isb__scorer_create(e->ctx, e->graph, B, e->T, o->stride, (int32_t)e->tokenizer->n_codes,
+    const isb__forward forward = isb__forward_of_graph(e->graph, B, e->T);
+    return isb__scorer_create(e->ctx, &forward, o->stride, (int32_t)e->tokenizer->n_codes,
                               &e->scorer);
 }
 

@@ -44,52 +44,50 @@ typedef struct moments {
 typedef struct slice {
     size_t tensor, begin, end;
     double *col_sums; /* factored: [cols], scratch */
-    double update_sq, param_sq;
+    double grad_sq, update_sq, param_sq;
 } slice;
 
 struct isb__optimizer {
     isb_context *ctx;
     const isb__ops *ops;
-    const isb__tensor *tensors; /* borrowed from the model */
-    size_t n_tensors, n_floats, n_slices, n_states;
+    size_t n_params, n_slices, n_states;
     isb__optimizer_options options;
-    moments *moments;   /* [n_tensors] */
+    isb__param *params; /* [n_params] */
+    moments *moments;   /* [n_params] */
     slice *slices;      /* [n_slices] */
-    double *norm_parts; /* [n_floats / SLICE, rounded up] */
-    char (*names)[112]; /* [n_tensors * MAX_MOMENTS] */
+    char (*names)[112]; /* [n_params * MAX_MOMENTS] */
     void *block;
     size_t nbytes;
     /* the step under way */
-    float *params;
-    const float *grads;
-    float *zero;
     double gscale, lr, decay;
     float correct1, correct2;
 };
 
-static bool is_factored(const isb__optimizer *o, const isb__tensor *t) {
+static size_t count_of(const isb__param *p) { return p->rows * p->cols; }
+
+static bool is_factored(const isb__optimizer *o, const isb__param *t) {
     return o->options.kind == ISB_OPTIMIZER_ADAFACTOR && !t->is_vector && t->rows >= MIN_FACTORED &&
            t->cols >= MIN_FACTORED;
 }
 
-static size_t slice_elements(const isb__optimizer *o, const isb__tensor *t) {
+static size_t slice_elements(const isb__optimizer *o, const isb__param *t) {
     if (!is_factored(o, t)) return SLICE;
     return t->cols >= SLICE ? t->cols : SLICE / t->cols * t->cols;
 }
 
-static size_t n_slices_of(const isb__optimizer *o, const isb__tensor *t) {
+static size_t n_slices_of(const isb__optimizer *o, const isb__param *t) {
     const size_t step = slice_elements(o, t);
-    return (t->count + step - 1) / step;
+    return (count_of(t) + step - 1) / step;
 }
 
 static void plan_tensor(isb__optimizer *o, isb__plan *plan, size_t index) {
-    const isb__tensor *t = &o->tensors[index];
+    const isb__param *t = &o->params[index];
     moments *m = &o->moments[index];
     m->factored = is_factored(o, t);
     if (o->options.kind == ISB_OPTIMIZER_ADAMW)
-        isb__plan_add(plan, "adamw m", t->count * sizeof(float), &m->first);
+        isb__plan_add(plan, "adamw m", count_of(t) * sizeof(float), &m->first);
     if (!m->factored) {
-        isb__plan_add(plan, "second moment", t->count * sizeof(float), &m->second);
+        isb__plan_add(plan, "second moment", count_of(t) * sizeof(float), &m->second);
         return;
     }
     isb__plan_add(plan, "row moment", t->rows * sizeof(float), &m->row);
@@ -100,15 +98,15 @@ static void plan_tensor(isb__optimizer *o, isb__plan *plan, size_t index) {
 
 static void lay_slices(isb__optimizer *o, isb__plan *plan) {
     size_t next = 0;
-    for (size_t i = 0; i < o->n_tensors; ++i) {
-        const isb__tensor *t = &o->tensors[i];
+    for (size_t i = 0; i < o->n_params; ++i) {
+        const isb__param *t = &o->params[i];
         const size_t step = slice_elements(o, t);
         o->moments[i].first_slice = next;
-        for (size_t begin = 0; begin < t->count; begin += step) {
+        for (size_t begin = 0; begin < count_of(t); begin += step) {
             slice *s = &o->slices[next++];
             s->tensor = i;
             s->begin = begin;
-            s->end = t->count - begin < step ? t->count : begin + step;
+            s->end = count_of(t) - begin < step ? count_of(t) : begin + step;
             if (is_factored(o, t))
                 isb__plan_add(plan, "column sums", t->cols * sizeof(double), &s->col_sums);
         }
@@ -116,18 +114,15 @@ static void lay_slices(isb__optimizer *o, isb__plan *plan) {
     }
 }
 
-static size_t n_norm_parts(const isb__optimizer *o) { return (o->n_floats + SLICE - 1) / SLICE; }
-
 static isb_status allocate(isb__optimizer *o) {
-    for (size_t i = 0; i < o->n_tensors; ++i) o->n_slices += n_slices_of(o, &o->tensors[i]);
-    ISB_TRY(isb__alloc_array(o->ctx, o->n_tensors, sizeof *o->moments, &o->moments));
+    for (size_t i = 0; i < o->n_params; ++i) o->n_slices += n_slices_of(o, &o->params[i]);
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_params, sizeof *o->moments, &o->moments));
     ISB_TRY(isb__alloc_array(o->ctx, o->n_slices, sizeof *o->slices, &o->slices));
-    ISB_TRY(isb__alloc_array(o->ctx, o->n_tensors * MAX_MOMENTS, sizeof *o->names, &o->names));
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_params * MAX_MOMENTS, sizeof *o->names, &o->names));
     isb__plan plan;
     isb__plan_begin(&plan, o->ctx);
-    for (size_t i = 0; i < o->n_tensors; ++i) plan_tensor(o, &plan, i);
+    for (size_t i = 0; i < o->n_params; ++i) plan_tensor(o, &plan, i);
     lay_slices(o, &plan);
-    isb__plan_add(&plan, "norm", n_norm_parts(o) * sizeof(double), &o->norm_parts);
     o->nbytes = isb__plan_nbytes(&plan);
     return isb__plan_commit(&plan, &o->block);
 }
@@ -136,8 +131,8 @@ static isb_status allocate(isb__optimizer *o) {
  * may be NULL. */
 static size_t list_states(const isb__optimizer *o, isb__tensor_ref *refs) {
     size_t n = 0;
-    for (size_t i = 0; i < o->n_tensors; ++i) {
-        const isb__tensor *t = &o->tensors[i];
+    for (size_t i = 0; i < o->n_params; ++i) {
+        const isb__param *t = &o->params[i];
         const moments *m = &o->moments[i];
         const isb__tensor_ref candidates[] = {{"first.", t->rows, t->cols, m->first},
                                               {"second.", t->rows, t->cols, m->second},
@@ -162,26 +157,39 @@ void isb__optimizer_tensors(const isb__optimizer *o, isb__tensor_ref *refs) {
 }
 size_t isb__optimizer_nbytes(const isb__optimizer *o) { return o->nbytes; }
 
-isb_status isb__optimizer_create(isb_context *ctx, const isb_model *model,
+void isb__params_of_model(const isb_model *model, float *grads, isb__param *params) {
+    for (size_t i = 0; i < model->n_tensors; ++i) {
+        const isb__tensor *t = &model->tensors[i];
+        params[i] = (isb__param){.rows = t->rows,
+                                 .cols = t->cols,
+                                 .is_vector = t->is_vector,
+                                 .decay = t->decay,
+                                 .data = model->data + t->offset,
+                                 .grad = grads + t->offset};
+        snprintf(params[i].name, sizeof params[i].name, "%s", t->name);
+    }
+}
+
+isb_status isb__optimizer_create(isb_context *ctx, size_t n_params, const isb__param *params,
                                  const isb__optimizer_options *options,
                                  isb__optimizer **optimizer) {
     isb__optimizer *o = NULL;
+    isb_status status = ISB_OK;
     *optimizer = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *o, &o));
     o->ctx = ctx;
     o->ops = isb__ops_for(ctx->cpu);
-    o->tensors = model->tensors;
-    o->n_tensors = model->n_tensors;
-    o->n_floats = model->n_floats;
+    o->n_params = n_params;
     o->options = *options;
-    const isb_status status = allocate(o);
-    if (status != ISB_OK) {
-        isb__optimizer_free(o);
-        return status;
-    }
+    ISB_TRY_GOTO(isb__alloc_array(ctx, n_params, sizeof *o->params, &o->params));
+    memcpy(o->params, params, n_params * sizeof *params);
+    ISB_TRY_GOTO(allocate(o));
     o->n_states = list_states(o, NULL);
     *optimizer = o;
     return ISB_OK;
+fail:
+    isb__optimizer_free(o);
+    return status;
 }
 
 void isb__optimizer_free(isb__optimizer *o) {
@@ -190,37 +198,32 @@ void isb__optimizer_free(isb__optimizer *o) {
     isb__free(o->ctx, o->names);
     isb__free(o->ctx, o->slices);
     isb__free(o->ctx, o->moments);
+    isb__free(o->ctx, o->params);
     isb__free(o->ctx, o);
 }
 
 /* ---- gradients ---- */
 
 static void zero_task(void *arg, size_t task, int thread) {
-    isb__optimizer *o = arg;
+    const isb__optimizer *o = arg;
     (void)thread;
-    const size_t begin = task * SLICE,
-                 n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
-    memset(o->zero + begin, 0, n * sizeof(float));
+    const slice *s = &o->slices[task];
+    memset(o->params[s->tensor].grad + s->begin, 0, (s->end - s->begin) * sizeof(float));
 }
 
-void isb__optimizer_zero(isb__optimizer *o, float *grads) {
-    o->zero = grads;
-    isb__parallel(o->ctx, n_norm_parts(o), zero_task, o);
-}
+void isb__optimizer_zero(isb__optimizer *o) { isb__parallel(o->ctx, o->n_slices, zero_task, o); }
 
 static void norm_task(void *arg, size_t task, int thread) {
-    isb__optimizer *o = arg;
+    const isb__optimizer *o = arg;
     (void)thread;
-    const size_t begin = task * SLICE,
-                 n = o->n_floats - begin < SLICE ? o->n_floats - begin : SLICE;
-    o->norm_parts[task] = o->ops->sumsq(n, o->grads + begin);
+    slice *s = &o->slices[task];
+    s->grad_sq = o->ops->sumsq(s->end - s->begin, o->params[s->tensor].grad + s->begin);
 }
 
-double isb__optimizer_grad_norm(isb__optimizer *o, const float *grads) {
+double isb__optimizer_grad_norm(isb__optimizer *o) {
     double total = 0;
-    o->grads = grads;
-    isb__parallel(o->ctx, n_norm_parts(o), norm_task, o);
-    for (size_t i = 0; i < n_norm_parts(o); ++i) total += o->norm_parts[i];
+    isb__parallel(o->ctx, o->n_slices, norm_task, o);
+    for (size_t i = 0; i < o->n_slices; ++i) total += o->slices[i].grad_sq;
     return sqrt(total);
 }
 
@@ -230,11 +233,10 @@ static void adamw_task(void *arg, size_t task, int thread) {
     const isb__optimizer *o = arg;
     (void)thread;
     const slice *s = &o->slices[task];
-    const isb__tensor *t = &o->tensors[s->tensor];
+    const isb__param *t = &o->params[s->tensor];
     const moments *m = &o->moments[s->tensor];
     const isb__optimizer_options *a = &o->options;
-    const size_t at = t->offset + s->begin;
-    o->ops->adamw(s->end - s->begin, o->params + at, o->grads + at, m->first + s->begin,
+    o->ops->adamw(s->end - s->begin, t->data + s->begin, t->grad + s->begin, m->first + s->begin,
                   m->second + s->begin, (float)o->gscale, (float)o->lr, (float)a->beta1,
                   (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
                   t->decay ? (float)a->weight_decay : 0.0f);
@@ -254,12 +256,12 @@ static float decayed(const isb__optimizer *o, float old, double mean_square) {
 
 /* Row moments and this slice's share of the column sums. */
 static void factored_moments(const isb__optimizer *o, const slice *s) {
-    const isb__tensor *t = &o->tensors[s->tensor];
+    const isb__param *t = &o->params[s->tensor];
     const moments *m = &o->moments[s->tensor];
     const double scale = o->gscale * o->gscale;
     memset(s->col_sums, 0, t->cols * sizeof *s->col_sums);
     for (size_t i = s->begin / t->cols; i < s->end / t->cols; ++i) {
-        const float *g = o->grads + t->offset + i * t->cols;
+        const float *g = t->grad + i * t->cols;
         m->row[i] = decayed(o, m->row[i], o->ops->sumsq(t->cols, g) * scale / (double)t->cols);
         for (size_t j = 0; j < t->cols; ++j) s->col_sums[j] += (double)g[j] * (double)g[j];
     }
@@ -274,7 +276,7 @@ static void moments_task(void *arg, size_t task, int thread) {
         factored_moments(o, s);
         return;
     }
-    const float *g = o->grads + o->tensors[s->tensor].offset;
+    const float *g = o->params[s->tensor].grad;
     for (size_t i = s->begin; i < s->end; ++i) {
         const double scaled = (double)g[i] * o->gscale;
         m->second[i] = decayed(o, m->second[i], scaled * scaled);
@@ -285,7 +287,7 @@ static void moments_task(void *arg, size_t task, int thread) {
 static void factors_task(void *arg, size_t task, int thread) {
     const isb__optimizer *o = arg;
     (void)thread;
-    const isb__tensor *t = &o->tensors[task];
+    const isb__param *t = &o->params[task];
     const moments *m = &o->moments[task];
     if (!m->factored) return;
     const double scale = o->gscale * o->gscale / (double)t->rows;
@@ -304,9 +306,9 @@ static void factors_task(void *arg, size_t task, int thread) {
 
 /* u for elements [begin, begin + n), which lie in one row if the tensor is factored. */
 static void update_chunk(const isb__optimizer *o, size_t tensor, size_t begin, size_t n, float *u) {
-    const isb__tensor *t = &o->tensors[tensor];
+    const isb__param *t = &o->params[tensor];
     const moments *m = &o->moments[tensor];
-    const float *g = o->grads + t->offset + begin;
+    const float *g = t->grad + begin;
     if (m->factored) {
         const float scale = (float)(o->gscale * (double)m->row_scale[begin / t->cols]);
         const float *col = m->col_scale + begin % t->cols;
@@ -320,7 +322,7 @@ static void update_chunk(const isb__optimizer *o, size_t tensor, size_t begin, s
 static size_t chunk_nelements(const isb__optimizer *o, const slice *s, size_t begin) {
     size_t n = s->end - begin < CHUNK ? s->end - begin : CHUNK;
     if (o->moments[s->tensor].factored) {
-        const size_t row_left = o->tensors[s->tensor].cols - begin % o->tensors[s->tensor].cols;
+        const size_t row_left = o->params[s->tensor].cols - begin % o->params[s->tensor].cols;
         n = n < row_left ? n : row_left;
     }
     return n;
@@ -333,7 +335,7 @@ static void norms_task(void *arg, size_t task, int thread) {
     float u[CHUNK];
     s->update_sq = 0;
     s->param_sq =
-        o->ops->sumsq(s->end - s->begin, o->params + o->tensors[s->tensor].offset + s->begin);
+        o->ops->sumsq(s->end - s->begin, o->params[s->tensor].data + s->begin);
     for (size_t begin = s->begin, n; begin < s->end; begin += n) {
         n = chunk_nelements(o, s, begin);
         update_chunk(o, s->tensor, begin, n, u);
@@ -342,14 +344,14 @@ static void norms_task(void *arg, size_t task, int thread) {
 }
 
 static void set_step_sizes(isb__optimizer *o) {
-    for (size_t i = 0; i < o->n_tensors; ++i) {
+    for (size_t i = 0; i < o->n_params; ++i) {
         moments *m = &o->moments[i];
         double update_sq = 0, param_sq = 0;
         for (size_t s = m->first_slice; s < m->end_slice; ++s) {
             update_sq += o->slices[s].update_sq;
             param_sq += o->slices[s].param_sq;
         }
-        const double n = (double)o->tensors[i].count;
+        const double n = (double)count_of(&o->params[i]);
         m->step_size = o->lr * fmax(sqrt(param_sq / n), EPS_SCALE) / fmax(1.0, sqrt(update_sq / n));
     }
 }
@@ -358,12 +360,12 @@ static void apply_task(void *arg, size_t task, int thread) {
     const isb__optimizer *o = arg;
     (void)thread;
     const slice *s = &o->slices[task];
-    const isb__tensor *t = &o->tensors[s->tensor];
+    const isb__param *t = &o->params[s->tensor];
     const float step = (float)o->moments[s->tensor].step_size;
     const float keep = t->decay ? (float)(1 - o->lr * o->options.weight_decay) : 1.0f;
     float u[CHUNK];
     for (size_t begin = s->begin, n; begin < s->end; begin += n) {
-        float *p = o->params + t->offset + begin;
+        float *p = t->data + begin;
         n = chunk_nelements(o, s, begin);
         update_chunk(o, s->tensor, begin, n, u);
         for (size_t i = 0; i < n; ++i) p[i] = p[i] * keep - step * u[i];
@@ -373,16 +375,13 @@ static void apply_task(void *arg, size_t task, int thread) {
 static void adafactor_step(isb__optimizer *o, uint64_t step) {
     o->decay = 1 - pow((double)(step + 1), -DECAY_POWER);
     isb__parallel(o->ctx, o->n_slices, moments_task, o);
-    isb__parallel(o->ctx, o->n_tensors, factors_task, o);
+    isb__parallel(o->ctx, o->n_params, factors_task, o);
     isb__parallel(o->ctx, o->n_slices, norms_task, o);
     set_step_sizes(o);
     isb__parallel(o->ctx, o->n_slices, apply_task, o);
 }
 
-void isb__optimizer_step(isb__optimizer *o, isb_model *model, const float *grads, double gscale,
-                         double lr, uint64_t step) {
-    o->params = model->data;
-    o->grads = grads;
+void isb__optimizer_step(isb__optimizer *o, double gscale, double lr, uint64_t step) {
     o->gscale = gscale;
     o->lr = lr;
     if (o->options.kind == ISB_OPTIMIZER_ADAMW) {

@@ -16,21 +16,32 @@ typedef struct isb__optimizer_options {
     double weight_decay;      /* p -= lr * weight_decay * p, on matrices; 0: none */
 } isb__optimizer_options;
 
+/* One tensor to train. */
+typedef struct isb__param {
+    char name[96];
+    size_t rows, cols;
+    int is_vector; /* rows == 1 */
+    int decay;     /* weight decay applies */
+    float *data, *grad;
+} isb__param;
+/* The tensors of a model, with gradients in a block laid out like the parameters.  params:
+ * [model->n_tensors]. */
+void isb__params_of_model(const isb_model *model, float *grads, isb__param *params);
+
 typedef struct isb__optimizer isb__optimizer;
 
-/* model: its list of tensors is borrowed and must outlive the optimiser. */
-isb_status isb__optimizer_create(isb_context *ctx, const isb_model *model,
+/* params: copied; the data and gradients they point to are borrowed. */
+isb_status isb__optimizer_create(isb_context *ctx, size_t n_params, const isb__param *params,
                                  const isb__optimizer_options *options, isb__optimizer **optimizer);
 void isb__optimizer_free(isb__optimizer *optimizer);
 /* Bytes of state and scratch. */
 size_t isb__optimizer_nbytes(const isb__optimizer *optimizer);
 
-/* grads: [n_floats], laid out like the parameters. */
-void isb__optimizer_zero(isb__optimizer *optimizer, float *grads);
-double isb__optimizer_grad_norm(isb__optimizer *optimizer, const float *grads);
-/* Updates model->data from gscale * grads.  step: 0 for the first. */
-void isb__optimizer_step(isb__optimizer *optimizer, isb_model *model, const float *grads,
-                         double gscale, double lr, uint64_t step);
+/* Gradients become zero; the norm of all of them. */
+void isb__optimizer_zero(isb__optimizer *optimizer);
+double isb__optimizer_grad_norm(isb__optimizer *optimizer);
+/* Updates the parameters from gscale * gradients.  step: 0 for the first. */
+void isb__optimizer_step(isb__optimizer *optimizer, double gscale, double lr, uint64_t step);
 
 /* The state as named tensors, for checkpoints.  refs: [isb__optimizer_n_tensors()]; they point
  * into the optimiser. */

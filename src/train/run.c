@@ -166,7 +166,6 @@ static isb_status plan_buffers(isb__run *run) {
     const size_t n_ids = s->accumulate * s->batch_rows * (size_t)s->model.context_length;
     isb__plan plan;
     isb__plan_begin(&plan, run->ctx);
-    isb__plan_add(&plan, "gradients", run->model->n_floats * sizeof(float), &run->grads);
     isb__plan_add(&plan, "inputs", n_ids * sizeof(int32_t), &run->inputs);
     isb__plan_add(&plan, "targets", n_ids * sizeof(int32_t), &run->targets);
     isb__plan_add(&plan, "starts", n_ids * sizeof(int32_t), &run->starts);
@@ -174,20 +173,36 @@ static isb_status plan_buffers(isb__run *run) {
     return isb__plan_commit(&plan, &run->block);
 }
 
-static isb_status open_engine(isb__run *run) {
-    const isb_train_options *s = &run->settings;
-    const size_t B = s->batch_rows, T = (size_t)s->model.context_length;
-    const isb__optimizer_options optimizer = {s->optimizer, isb__setting(s->beta1),
-                                              isb__setting(s->beta2), isb__setting(s->eps),
-                                              isb__setting(s->weight_decay)};
-    ISB_TRY(isb__graph_create(run->ctx, run->model, B, T, 1, 0, &run->graph));
-    ISB_TRY(isb__optimizer_create(run->ctx, run->model, &optimizer, &run->optimizer));
-    ISB_TRY(plan_buffers(run));
-    run->memory_nbytes += run->model->n_floats * sizeof(float) + isb__graph_nbytes(run->graph) +
-                          isb__optimizer_nbytes(run->optimizer);
+static isb_status forward(void *trainer, const isb__batch *batch, float *token_nats,
+                          isb__loss *loss) {
+    isb__trainer *t = trainer;
+    return t->ops->forward(t, batch, token_nats, loss);
+}
+
+static isb_status open_scorer(isb__run *run) {
+    const isb__forward by_trainer = {forward, run->trainer, run->trainer->B, run->trainer->T};
     if (!run->data.valid) return ISB_OK;
-    return isb__scorer_create(run->ctx, run->graph, B, T, 0, (int32_t)run->data.train->info.n_codes,
+    return isb__scorer_create(run->ctx, &by_trainer, 0, (int32_t)run->data.train->info.n_codes,
                               &run->scorer);
+}
+
+static isb_status open_trainer(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const isb__trainer_options options = {
+        .B = s->batch_rows,
+        .T = (size_t)s->model.context_length,
+        .optimizer = {s->optimizer, isb__setting(s->beta1), isb__setting(s->beta2),
+                      isb__setting(s->eps), isb__setting(s->weight_decay)},
+        .recompute = s->recompute,
+        .compose = run->compose_map,
+        .comm = run->comm,
+        .device = s->device};
+    uint64_t host, device;
+    ISB_TRY(isb__trainer_create(run->ctx, run->model, &options, &run->trainer));
+    ISB_TRY(plan_buffers(run));
+    run->trainer->ops->memory(run->trainer, &host, &device);
+    run->memory_nbytes += run->model->n_floats * sizeof(float) + host + device;
+    return open_scorer(run);
 }
 
 /* ---- state and files ---- */
@@ -196,7 +211,8 @@ static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
     isb__train_progress *p = &run->progress;
     ISB_TRY(isb__grow_array(run->ctx, (size_t)c->step + 1, sizeof *p->losses, &run->losses_capacity,
                             &p->losses));
-    ISB_TRY(isb__checkpoint_load_optimizer(c, run->optimizer, p->losses));
+    ISB_TRY(isb__checkpoint_load_trainer(c, run->trainer, p->losses));
+    ISB_TRY(run->trainer->ops->push(run->trainer));
     p->step = c->step;
     p->tokens = c->tokens;
     p->seconds = c->seconds;
@@ -216,6 +232,7 @@ static isb_status open_files(isb__run *run) {
 
 static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     isb_train_options *s = &run->settings;
+    ISB_TRY(isb__comm_open(run->ctx, &run->comm));
     if (s->resume) ISB_TRY(merge_checkpoint(run, c));
     ISB_TRY(isb__dir_create(run->ctx, s->out_dir));
     ISB_TRY(isb__train_data_open(run->ctx, s, s->resume, &run->data));
@@ -227,7 +244,7 @@ static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     }
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
-    ISB_TRY(open_engine(run));
+    ISB_TRY(open_trainer(run));
     if (s->resume) ISB_TRY(load_progress(run, c));
     return open_files(run);
 }
@@ -251,8 +268,9 @@ void isb__run_close(isb__run *run) {
     isb__free(run->ctx, run->progress.losses);
     isb__scorer_free(run->scorer);
     isb__free(run->ctx, run->block);
-    isb__optimizer_free(run->optimizer);
-    isb__graph_free(run->graph);
+    isb__trainer_free(run->trainer);
+    isb__compose_map_free(run->compose_map);
+    isb__comm_close(run->comm);
     isb__loader_free(run->loader);
     isb_model_free(run->model);
     isb__train_data_close(&run->data);

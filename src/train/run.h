@@ -3,28 +3,27 @@
 #define ISB_TRAIN_RUN_H
 
 #include "data/dataset.h"
-#include "nn/graph.h"
 #include "train/log_jsonl.h"
-#include "train/optimizer.h"
 #include "train/score.h"
 #include "train/tensorboard.h"
 #include "train/train_data.h"
 #include "train/train_state.h"
+#include "train/trainer.h"
 
 typedef struct isb__run {
     isb_context *ctx;
     isb_train_options settings; /* nothing left open: settings.h */
     isb__train_data data;
     isb_model *model;
-    isb__graph *graph; /* batch_rows rows of context_length tokens */
-    isb__optimizer *optimizer;
+    isb__comm *comm;               /* the processes of the run */
+    isb__compose_map *compose_map; /* NULL: plain embeddings */
+    isb__trainer *trainer;         /* batch_rows rows of context_length tokens */
     isb__loader *loader;
     isb__scorer *scorer; /* NULL without validation data */
     isb__log_jsonl *log;
     isb__tensorboard *tensorboard;
-    float *grads;                       /* [n_floats] */
     int32_t *inputs, *targets, *starts; /* [accumulate][B, T]: all micro-batches of a step */
-    void *block;                        /* the memory of the four */
+    void *block;                        /* the memory of the three */
     isb__train_progress progress;
     size_t losses_capacity;
     uint64_t memory_nbytes;

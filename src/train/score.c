@@ -11,7 +11,7 @@
 
 struct isb__scorer {
     isb_context *ctx;
-    isb__graph *graph;
+    isb__forward forward;
     size_t B, T, stride;
     int32_t boundary;
     int32_t *inputs, *targets, *starts; /* [B, T] */
@@ -47,8 +47,18 @@ static isb_status allocate(isb__scorer *s) {
     return isb__alloc_array(s->ctx, s->B, sizeof *s->fill, &s->fill);
 }
 
-isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T,
-                              size_t stride, int32_t boundary, isb__scorer **scorer) {
+static isb_status run_graph(void *graph, const isb__batch *batch, float *token_nats,
+                            isb__loss *loss) {
+    return isb__graph_forward(graph, batch, token_nats, loss);
+}
+
+isb__forward isb__forward_of_graph(isb__graph *graph, size_t B, size_t T) {
+    return (isb__forward){run_graph, graph, B, T};
+}
+
+isb_status isb__scorer_create(isb_context *ctx, const isb__forward *forward, size_t stride,
+                              int32_t boundary, isb__scorer **scorer) {
+    const size_t T = forward->T;
     *scorer = NULL;
     if (stride >= T) {
         return isb__fail(ctx, ISB_ERR_RANGE,
@@ -58,7 +68,8 @@ isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, siz
     isb__scorer *s = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *s, &s));
     *s = (isb__scorer){
-        .ctx = ctx, .graph = graph, .B = B, .T = T, .stride = stride, .boundary = boundary};
+        .ctx = ctx, .forward = *forward, .B = forward->B, .T = T, .stride = stride,
+        .boundary = boundary};
     const isb_status status = allocate(s);
     if (status != ISB_OK) {
         isb__scorer_free(s);
@@ -85,7 +96,7 @@ static isb_status flush(isb__scorer *s) {
     const isb__batch batch = {s->inputs, s->targets, s->starts};
     const double begin_s = isb__now_s();
     isb__loss loss;
-    ISB_TRY(isb__graph_forward(s->graph, &batch, NULL, &loss));
+    ISB_TRY(s->forward.run(s->forward.model, &batch, NULL, &loss));
     s->score.seconds += isb__now_s() - begin_s;
     s->score.nats += loss.nats;
     s->score.n_targets += (uint64_t)loss.n_targets;

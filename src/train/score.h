@@ -16,11 +16,18 @@ typedef struct isb__score {
     double seconds; /* in the model */
 } isb__score;
 
+/* A forward pass over [B, T], like isb__graph_forward(). */
+typedef struct isb__forward {
+    isb_status (*run)(void *model, const isb__batch *batch, float *token_nats, isb__loss *loss);
+    void *model; /* borrowed */
+    size_t B, T;
+} isb__forward;
+isb__forward isb__forward_of_graph(isb__graph *graph, size_t B, size_t T);
+
 typedef struct isb__scorer isb__scorer;
-/* graph: borrowed, of B rows of T.  stride < T.  boundary: the last id.  Errors: RANGE (stride),
- * NO_MEMORY. */
-isb_status isb__scorer_create(isb_context *ctx, isb__graph *graph, size_t B, size_t T,
-                              size_t stride, int32_t boundary, isb__scorer **scorer);
+/* stride < T.  boundary: the last id.  Errors: RANGE (stride), NO_MEMORY. */
+isb_status isb__scorer_create(isb_context *ctx, const isb__forward *forward, size_t stride,
+                              int32_t boundary, isb__scorer **scorer);
 void isb__scorer_free(isb__scorer *scorer);
 /* Reports targets scored to `progress` (borrowed) from now on. */
 void isb__scorer_show(isb__scorer *scorer, isb__progress_state *progress);

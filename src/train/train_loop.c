@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "kernels/ops.h"
 #include "train/run.h"
 #include "train/settings.h"
 
@@ -57,12 +56,12 @@ static isb_status compute_gradient(isb__run *run, double *nats) {
     const size_t n = s->batch_rows * (size_t)s->model.context_length;
     const double scale = 1.0 / (double)fill_batches(run);
     *nats = 0;
-    isb__optimizer_zero(run->optimizer, run->grads);
+    ISB_TRY(run->trainer->ops->begin(run->trainer));
     for (size_t a = 0; a < s->accumulate; ++a) {
         const isb__batch batch = {run->inputs + a * n, run->targets + a * n, run->starts + a * n};
         isb__loss loss;
-        ISB_TRY(isb__graph_backward(run->graph, &batch, (float)scale,
-                                    (float)isb__setting(s->z_loss), run->grads, &loss));
+        ISB_TRY(run->trainer->ops->backward(run->trainer, &batch, (float)scale,
+                                            (float)isb__setting(s->z_loss), &loss));
         *nats += loss.nats * scale;
     }
     return ISB_OK;
@@ -85,12 +84,11 @@ static isb_status train_step(loop *l) {
     ISB_TRY(isb__grow_array(run->ctx, (size_t)p->step + 1, sizeof *p->losses, &run->losses_capacity,
                             &p->losses));
     ISB_TRY(compute_gradient(run, &nats));
-    l->grad_norm = isb__optimizer_grad_norm(run->optimizer, run->grads);
+    ISB_TRY(run->trainer->ops->reduce(run->trainer, &l->grad_norm));
     ISB_TRY(check_finite(l, nats, l->grad_norm));
     l->lr = isb__schedule_lr(&l->schedule, p->step, fraction_used(l));
     const double gscale = clip > 0 && l->grad_norm > clip ? clip / l->grad_norm : 1;
-    isb__optimizer_step(run->optimizer, run->model, run->grads, gscale, l->lr, p->step);
-    isb__graph_weights_changed(run->graph);
+    ISB_TRY(run->trainer->ops->step(run->trainer, gscale, l->lr, p->step));
     p->losses[p->step++] = (float)nats;
     p->tokens += l->tokens_per_step;
     p->seconds += isb__now_s() - begin_s;
@@ -158,8 +156,9 @@ static isb_status evaluate(loop *l) {
 static isb_status save(loop *l) {
     isb__run *run = l->run;
     if (l->saved_step == run->progress.step) return ISB_OK;
+    ISB_TRY(run->trainer->ops->pull(run->trainer));
     const isb__train_snapshot snapshot = {&run->settings, &run->progress,        run->model,
-                                          run->optimizer, run->data.fingerprint, run->data.prefix};
+                                          run->trainer, run->data.fingerprint, run->data.prefix};
     ISB_TRY(isb__checkpoint_save(run->ctx, run->settings.out_dir, &snapshot));
     ISB_TRY(isb__model_publish(run->ctx, run->model, run->settings.out_dir));
     l->saved_step = run->progress.step;

@@ -115,12 +115,12 @@ fail:
 
 /* ---- saving ---- */
 
-/* The optimiser's tensors and the losses.  Returns owned. */
-static isb_status list_tensors(isb_context *ctx, const isb__optimizer *optimizer, uint64_t n_losses,
+/* The trainer's tensors and the losses.  Returns owned. */
+static isb_status list_tensors(isb_context *ctx, const isb__trainer *trainer, uint64_t n_losses,
                                float *losses, isb__tensor_ref **refs, size_t *count) {
-    const size_t n = isb__optimizer_n_tensors(optimizer);
+    const size_t n = trainer->ops->n_states(trainer);
     ISB_TRY(isb__alloc_array(ctx, n + 1, sizeof **refs, refs));
-    isb__optimizer_tensors(optimizer, *refs);
+    trainer->ops->states(trainer, *refs);
     *count = n;
     if (n_losses > 0) (*refs)[(*count)++] = (isb__tensor_ref){"loss", 1, (size_t)n_losses, losses};
     return ISB_OK;
@@ -132,7 +132,7 @@ static isb_status save_optimizer(isb_context *ctx, const char *dir, const isb__t
     size_t n;
     isb_status status = ISB_OK;
     ISB_TRY_GOTO(
-        list_tensors(ctx, s->optimizer, s->progress->step, s->progress->losses, &refs, &n));
+        list_tensors(ctx, s->trainer, s->progress->step, s->progress->losses, &refs, &n));
     ISB_TRY_GOTO(isb__path_join(ctx, dir, "optimizer.safetensors", &path));
     ISB_TRY_GOTO(isb__safetensors_write(ctx, path, n, refs));
 fail:
@@ -366,13 +366,13 @@ isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__chec
     return status;
 }
 
-isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *c, const isb__optimizer *optimizer,
-                                          float *losses) {
+isb_status isb__checkpoint_load_trainer(const isb__checkpoint *c, const isb__trainer *trainer,
+                                        float *losses) {
     isb__tensor_ref *refs = NULL;
     char *path = NULL;
     size_t n;
     isb_status status = ISB_OK;
-    ISB_TRY_GOTO(list_tensors(c->ctx, optimizer, c->step, losses, &refs, &n));
+    ISB_TRY_GOTO(list_tensors(c->ctx, trainer, c->step, losses, &refs, &n));
     ISB_TRY_GOTO(isb__path_join(c->ctx, c->dir, "optimizer.safetensors", &path));
     ISB_TRY_GOTO(isb__safetensors_read(c->ctx, path, n, refs));
 fail:

@@ -2,7 +2,7 @@
  *
  *   OUT/checkpoints/step-00000200/
  *     config.json, model.safetensors   the model
- *     optimizer.safetensors            the optimiser's tensors, and the loss of every step so far
+ *     optimizer.safetensors            the trainer's tensors, and the loss of every step so far
  *     state.json                       step, tokens, seconds, position in the data, options, data
  *                                      fingerprint, checksums of the three files and of itself
  *
@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 #include "nn/model.h"
-#include "train/optimizer.h"
+#include "train/trainer.h"
 
 typedef struct isb__train_progress {
     uint64_t step, tokens; /* done so far */
@@ -27,7 +27,7 @@ typedef struct isb__train_snapshot {
     const isb_train_options *settings;
     const isb__train_progress *progress;
     const isb_model *model;
-    const isb__optimizer *optimizer;
+    const isb__trainer *trainer; /* pulled */
     const char *fingerprint;    /* of the training data */
     const char *dataset_prefix; /* NULL: made from text */
 } isb__train_snapshot;
@@ -56,9 +56,9 @@ typedef struct isb__checkpoint {
  * warning in the log. Errors: NOT_FOUND (there is none), CORRUPT (there are some, all damaged). */
 isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__checkpoint *checkpoint);
 void isb__checkpoint_close(isb__checkpoint *checkpoint);
-/* losses: [step]. */
-isb_status isb__checkpoint_load_optimizer(const isb__checkpoint *checkpoint,
-                                          const isb__optimizer *optimizer, float *losses);
+/* Fills the trainer's host tensors, to be pushed, and losses [step]. */
+isb_status isb__checkpoint_load_trainer(const isb__checkpoint *checkpoint,
+                                        const isb__trainer *trainer, float *losses);
 
 /* Writes the model to OUT/config.json and OUT/model.safetensors.  Each file is replaced whole;
  * config.json carries the identity of the weights, so a pair torn by a crash between the two is

@@ -113,7 +113,8 @@ static void test_scorer(isb_context *ctx, uint64_t seed, size_t B, size_t stride
     isb__score score;
     CHECK_OK(ctx, isb__graph_create(ctx, model, B, T, 0, 0, &graph));
     CHECK_OK(ctx, isb__graph_create(ctx, model, 1, T, 0, 0, &single));
-    CHECK_OK(ctx, isb__scorer_create(ctx, graph, B, T, stride, 256, &scorer));
+    const isb__forward forward = isb__forward_of_graph(graph, B, T);
+    CHECK_OK(ctx, isb__scorer_create(ctx, &forward, stride, 256, &scorer));
     double expected = 0;
     for (size_t i = 0; i < N_DOCUMENTS; ++i) {
         CHECK_OK(ctx, isb__scorer_add(scorer, d.ids[i], d.lengths[i], 1));
