@@ -43,6 +43,7 @@ static const error_kind kinds[] = {
                                    "half-written is left"},
     {ISB_ERR_EXISTS, EXIT_FILES, "choose another name, or replace it on purpose (see --help)"},
     {ISB_ERR_PERMISSION, EXIT_FILES, "check the owner and mode of the file and its folder"},
+    {ISB_ERR_BUSY, EXIT_FILES, "one process at a time may write there"},
     {ISB_ERR_DIVERGED, EXIT_FAILED, "use a lower --lr or a longer --warmup; the last checkpoint "
                                     "is still there"},
 };

@@ -48,6 +48,7 @@ extern "C" {
     X(ISB_ERR_NO_SPACE, -33, "no space left")                                 \
     X(ISB_ERR_EXISTS, -34, "already exists")                                  \
     X(ISB_ERR_PERMISSION, -35, "permission denied")                           \
+    X(ISB_ERR_BUSY, -36, "in use by another process")                         \
     X(ISB_ERR_DIVERGED, -40, "training diverged")
 
 typedef enum isb_status {

@@ -44,6 +44,22 @@ void isb__writer_abort(isb__writer *writer);
 /* open + write + commit */
 isb_status isb__file_write(isb_context *ctx, const char *path, const void *data, size_t nbytes);
 
+/* ---- logs ---- */
+typedef struct isb__appender isb__appender;
+/* empty: drop what is there. */
+isb_status isb__appender_open(isb_context *ctx, const char *path, bool empty,
+                              isb__appender **appender);
+/* NO_SPACE, IO: what the file did not take is kept, and written first the next time. */
+isb_status isb__appender_add(isb__appender *appender, const void *record, size_t nbytes);
+void isb__appender_close(isb__appender *appender);
+
+/* ---- locks ---- */
+typedef struct isb__lock isb__lock;
+/* For this process alone until it is closed or the process ends.  Errors: BUSY, with the pid of
+ * the other. */
+isb_status isb__lock_open(isb_context *ctx, const char *dir, isb__lock **lock);
+void isb__lock_close(isb__lock *lock);
+
 /* ---- maps ---- */
 typedef struct isb__map {
     const uint8_t *data;

@@ -5,7 +5,6 @@
  * step. */
 #include "train/log_jsonl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,8 +18,9 @@ static const size_t LOG_LIMIT = (size_t)1 << 30;
 
 struct isb__log_jsonl {
     isb_context *ctx;
-    FILE *file;
-    char *path;
+    isb__appender *file;
+    char *line; /* under construction */
+    size_t length, capacity;
 };
 
 /* Bytes of the whole lines at the beginning whose step is at most keep_step. */
@@ -49,46 +49,86 @@ static isb_status drop_later_lines(isb_context *ctx, const char *path, int64_t k
 isb_status isb__log_jsonl_open(isb_context *ctx, const char *dir, int64_t keep_step,
                                isb__log_jsonl **log) {
     isb__log_jsonl *l = NULL;
+    char *path = NULL;
     isb_status status = ISB_OK;
     *log = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *l, &l));
     l->ctx = ctx;
-    ISB_TRY_GOTO(isb__path_join(ctx, dir, "log.jsonl", &l->path));
-    ISB_TRY_GOTO(drop_later_lines(ctx, l->path, keep_step));
-    l->file = fopen(l->path, "abe");
-    if (!l->file) ISB_TRY_GOTO(isb__fail_errno(ctx, errno, "cannot append to the log", l->path));
+    ISB_TRY_GOTO(isb__path_join(ctx, dir, "log.jsonl", &path));
+    ISB_TRY_GOTO(drop_later_lines(ctx, path, keep_step));
+    ISB_TRY_GOTO(isb__appender_open(ctx, path, false, &l->file));
+    isb__free(ctx, path);
     *log = l;
     return ISB_OK;
 fail:
+    isb__free(ctx, path);
     isb__log_jsonl_close(l);
     return status;
 }
 
-static void print_value(FILE *file, double value) {
-    if (!isfinite(value)) {
-        fputs("null", file);
-    } else if (value == floor(value) && fabs(value) < 0x1p53) {
-        fprintf(file, "%.0f", value);
-    } else {
-        fprintf(file, "%.9g", value);
+/* ---- lines ---- */
+
+enum { NUMBER_NBYTES = 32 };
+
+static isb_status add_text(isb__log_jsonl *l, const char *text) {
+    const size_t n = strlen(text);
+    ISB_TRY(isb__grow_array(l->ctx, l->length + n, 1, &l->capacity, &l->line));
+    memcpy(l->line + l->length, text, n);
+    l->length += n;
+    return ISB_OK;
+}
+
+static isb_status add_value(isb__log_jsonl *l, double value) {
+    char text[NUMBER_NBYTES] = "null";
+    if (value == floor(value) && fabs(value) < 0x1p53) {
+        snprintf(text, sizeof text, "%.0f", value);
+    } else if (isfinite(value)) {
+        snprintf(text, sizeof text, "%.9g", value);
     }
+    return add_text(l, text);
+}
+
+static isb_status add_key(isb__log_jsonl *l, const char *key) {
+    ISB_TRY(add_text(l, ", \""));
+    ISB_TRY(add_text(l, key));
+    return add_text(l, "\": ");
+}
+
+static isb_status begin_line(isb__log_jsonl *l, int64_t step) {
+    char text[sizeof line_start + NUMBER_NBYTES];
+    snprintf(text, sizeof text, "%s%" PRId64, line_start, step);
+    l->length = 0;
+    return add_text(l, text);
+}
+
+static isb_status end_line(isb__log_jsonl *l) {
+    ISB_TRY(add_text(l, "}\n"));
+    return isb__appender_add(l->file, l->line, l->length);
 }
 
 isb_status isb__log_jsonl_write(isb__log_jsonl *l, int64_t step, size_t n,
                                 const isb__metric *metrics) {
-    fprintf(l->file, "%s%" PRId64, line_start, step);
+    ISB_TRY(begin_line(l, step));
     for (size_t i = 0; i < n; ++i) {
-        fprintf(l->file, ", \"%s\": ", metrics[i].name);
-        print_value(l->file, metrics[i].value);
+        ISB_TRY(add_key(l, metrics[i].name));
+        ISB_TRY(add_value(l, metrics[i].value));
     }
-    fputs("}\n", l->file);
-    if (fflush(l->file) == 0 && !ferror(l->file)) return ISB_OK;
-    return isb__fail_errno(l->ctx, errno, "cannot append to the log", l->path);
+    return end_line(l);
+}
+
+isb_status isb__log_jsonl_note(isb__log_jsonl *l, int64_t step, const char *key,
+                               const char *text) {
+    ISB_TRY(begin_line(l, step));
+    ISB_TRY(add_key(l, key));
+    ISB_TRY(add_text(l, "\""));
+    ISB_TRY(add_text(l, text));
+    ISB_TRY(add_text(l, "\""));
+    return end_line(l);
 }
 
 void isb__log_jsonl_close(isb__log_jsonl *l) {
     if (!l) return;
-    if (l->file) fclose(l->file);
-    isb__free(l->ctx, l->path);
+    isb__appender_close(l->file);
+    isb__free(l->ctx, l->line);
     isb__free(l->ctx, l);
 }

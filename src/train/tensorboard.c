@@ -13,7 +13,6 @@
  * core/framework/summary.proto. */
 #include "train/tensorboard.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,8 +30,7 @@ static const char file_version[] = "brain.Event:2";
 
 struct isb__tensorboard {
     isb_context *ctx;
-    FILE *file;
-    char *path;
+    isb__appender *file;
     uint8_t *record;
     size_t capacity;
 };
@@ -127,30 +125,23 @@ static double wall_time_s(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static isb_status append(isb__tensorboard *tb, const uint8_t *record, size_t nbytes) {
-    if (fwrite(record, 1, nbytes, tb->file) != nbytes || fflush(tb->file) != 0) {
-        return isb__fail_errno(tb->ctx, errno, "cannot append to the event file", tb->path);
-    }
-    return ISB_OK;
-}
-
 /* The first event names the version; a resumed run then says SessionLog { 1 status: START }. */
 static isb_status write_opening(isb__tensorboard *tb, int64_t restart_step) {
     static const uint8_t session_start[] = {1 << 3 | VARINT, 1};
     uint8_t record[96];
     uint8_t *p = put_event_start(record + HEADER_NBYTES, wall_time_s(), 0);
     p = put_bytes(p, 3, file_version, sizeof file_version - 1);
-    ISB_TRY(append(tb, record, seal_record(record, p)));
+    ISB_TRY(isb__appender_add(tb->file, record, seal_record(record, p)));
     if (restart_step < 0) return ISB_OK;
     p = put_event_start(record + HEADER_NBYTES, wall_time_s(), restart_step);
     p = put_bytes(p, 7, session_start, sizeof session_start);
-    return append(tb, record, seal_record(record, p));
+    return isb__appender_add(tb->file, record, seal_record(record, p));
 }
 
 isb_status isb__tensorboard_open(isb_context *ctx, const char *dir, int64_t restart_step,
                                  isb__tensorboard **tensorboard) {
     static atomic_uint opened; /* two files of one process in one second */
-    char host[128] = "host", name[256];
+    char host[128] = "host", name[256], *path = NULL;
     isb__tensorboard *tb = NULL;
     *tensorboard = NULL;
     gethostname(host, sizeof host - 1);
@@ -158,10 +149,9 @@ isb_status isb__tensorboard_open(isb_context *ctx, const char *dir, int64_t rest
              host, (long)getpid(), atomic_fetch_add(&opened, 1u));
     ISB_TRY(isb__alloc(ctx, sizeof *tb, &tb));
     tb->ctx = ctx;
-    isb_status status = isb__path_join(ctx, dir, name, &tb->path);
-    if (status == ISB_OK && !(tb->file = fopen(tb->path, "wbe"))) {
-        status = isb__fail_errno(ctx, errno, "cannot create the event file", tb->path);
-    }
+    isb_status status = isb__path_join(ctx, dir, name, &path);
+    if (status == ISB_OK) status = isb__appender_open(ctx, path, true, &tb->file);
+    isb__free(ctx, path);
     if (status == ISB_OK) status = write_opening(tb, restart_step);
     if (status == ISB_OK) {
         *tensorboard = tb;
@@ -175,14 +165,14 @@ isb_status isb__tensorboard_write(isb__tensorboard *tb, int64_t step, size_t n,
                                   const isb__metric *metrics) {
     ISB_TRY(isb__grow_array(tb->ctx, isb__tensorboard_bound(n, metrics), 1, &tb->capacity,
                             &tb->record));
-    return append(tb, tb->record,
-                  isb__tensorboard_encode(wall_time_s(), step, n, metrics, tb->record));
+    return isb__appender_add(
+        tb->file, tb->record,
+        isb__tensorboard_encode(wall_time_s(), step, n, metrics, tb->record));
 }
 
 void isb__tensorboard_close(isb__tensorboard *tb) {
     if (!tb) return;
-    if (tb->file) fclose(tb->file);
+    isb__appender_close(tb->file);
     isb__free(tb->ctx, tb->record);
-    isb__free(tb->ctx, tb->path);
     isb__free(tb->ctx, tb);
 }
