@@ -24,7 +24,7 @@ isb_status isb__cuda_device_count(int *count, char *reason, size_t reason_nbytes
 /* Errors: RANGE if there is no such device; UNSUPPORTED if the driver refuses. */
 isb_status isb__cuda_device_query(int index, isb__cuda_device *device);
 
-/* The MPI library's version line, or "" in builds without ISB_HAVE_MPI. */
+/* The MPI library that was there when this was built, or "". */
 void isb__mpi_library_version(char *text, size_t nbytes);
 
 #ifdef __cplusplus

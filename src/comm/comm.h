@@ -25,6 +25,10 @@ int isb__comm_size(const isb__comm *comm);
 int isb__comm_local_rank(const isb__comm *comm);
 int isb__comm_local_size(const isb__comm *comm);
 
+/* Seconds spent in the calls so far, waiting for others included, and bytes sent. */
+double isb__comm_seconds(const isb__comm *comm);
+uint64_t isb__comm_nbytes(const isb__comm *comm);
+
 /* Every rank gets the sums. */
 isb_status isb__comm_sum_f64(isb__comm *comm, size_t count, double *x);
 /* parts [size + 1], ascending.  After reduce_scatter, x[parts[r] .. parts[r+1]) on rank r is the
@@ -34,7 +38,8 @@ isb_status isb__comm_reduce_scatter_f32(isb__comm *comm, const size_t *parts, fl
 isb_status isb__comm_all_gather_f32(isb__comm *comm, const size_t *parts, float *x);
 isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, float *x);
 isb_status isb__comm_broadcast(isb__comm *comm, int root, size_t nbytes, void *data);
-/* The worst status of all ranks, with the text of the lowest rank that failed. */
+/* One outcome for all: the failure of the lowest rank that has one, with its text; interruptions
+ * count less than failures. */
 isb_status isb__comm_agree(isb__comm *comm, isb_status status);
 isb_status isb__comm_barrier(isb__comm *comm);
 
