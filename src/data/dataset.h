@@ -30,8 +30,11 @@ isb_status isb__dataset_writer_add(isb__dataset_writer *writer, const uint32_t *
  * neither is an older dataset of this name if files were already being renamed. */
 isb_status isb__dataset_writer_commit(isb__dataset_writer *writer);
 void isb__dataset_writer_abort(isb__dataset_writer *writer);
-/* Where the codebook of this dataset is: PREFIX.isb-codebook, or that of PREFIX without .train,
+/* Where a file about the ids of this dataset is: PREFIX + suffix, or that of PREFIX without .train,
  * .valid or .test; *path == NULL: neither.  Returns owned. */
+isb_status isb__dataset_find_beside(isb_context *ctx, const char *prefix, const char *suffix,
+                                    char **path);
+/* The same for .isb-codebook. */
 isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char **path);
 /* Removes the three files, as far as they are there. */
 void isb__dataset_remove(const char *prefix);

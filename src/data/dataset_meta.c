@@ -23,7 +23,8 @@ isb_status isb__dataset_path(isb_context *ctx, const char *prefix, const char *s
     return ISB_OK;
 }
 
-isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char **path) {
+isb_status isb__dataset_find_beside(isb_context *ctx, const char *prefix, const char *suffix,
+                                    char **path) {
     static const char *const sides[] = {"", ".train", ".valid", ".test"};
     char *stem = NULL;
     *path = NULL;
@@ -33,7 +34,7 @@ isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char
         const size_t n = strlen(stem), m = strlen(sides[i]);
         if (n < m || strcmp(stem + n - m, sides[i]) != 0) continue;
         stem[n - m] = '\0';
-        status = isb__dataset_path(ctx, stem, ISB__CODEBOOK_SUFFIX, path);
+        status = isb__dataset_path(ctx, stem, suffix, path);
         if (status == ISB_OK && !isb__path_exists(*path)) {
             isb__free(ctx, *path);
             *path = NULL;
@@ -41,6 +42,10 @@ isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char
     }
     isb__free(ctx, stem);
     return status;
+}
+
+isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char **path) {
+    return isb__dataset_find_beside(ctx, prefix, ISB__CODEBOOK_SUFFIX, path);
 }
 
 /* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been

@@ -24,10 +24,13 @@ typedef struct isb__compose_map {
 } isb__compose_map;
 
 /* strings: n of them, string i is bytes[begin[i] .. begin[i+1]); rows from n on (special ids) have
- * no features.  n_features: buckets of the hash.  Errors: NO_MEMORY, RANGE. */
+ * no features.  n_features: buckets of the hash.  Errors: NO_MEMORY, RANGE.  compose_features.c says
+ * what the features are. */
 isb_status isb__compose_map_create(isb_context *ctx, size_t n_rows, size_t n_strings,
                                    const uint64_t *begin, const uint8_t *bytes, size_t n_features,
                                    isb__compose_map **map);
+/* Buckets for a vocabulary of n_strings. */
+size_t isb__compose_default_features(size_t n_strings);
 void isb__compose_map_free(isb__compose_map *map);
 size_t isb__compose_map_nbytes(const isb__compose_map *map);
 

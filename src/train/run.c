@@ -186,6 +186,16 @@ static isb_status open_scorer(isb__run *run) {
                               &run->scorer);
 }
 
+static isb_status open_compose(isb__run *run) {
+    const isb__id_strings *strings = &run->data.strings;
+    if (run->settings.embeddings != ISB_EMBEDDINGS_COMPOSED) return ISB_OK;
+    ISB_TRY(isb__compose_map_create(run->ctx, (size_t)run->model->config.vocab_size, strings->n,
+                                    strings->begin, strings->bytes,
+                                    isb__compose_default_features(strings->n), &run->compose_map));
+    run->memory_nbytes += isb__compose_map_nbytes(run->compose_map);
+    return ISB_OK;
+}
+
 static isb_status open_trainer(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const isb__trainer_options options = {
@@ -244,6 +254,7 @@ static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     }
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
+    ISB_TRY(open_compose(run));
     ISB_TRY(open_trainer(run));
     if (s->resume) ISB_TRY(load_progress(run, c));
     return open_files(run);

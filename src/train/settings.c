@@ -29,7 +29,8 @@ typedef struct field {
     field_group group;
 } field;
 
-_Static_assert(sizeof(int) == sizeof(isb_optimizer) && sizeof(int) == sizeof(isb_schedule),
+_Static_assert(sizeof(int) == sizeof(isb_optimizer) && sizeof(int) == sizeof(isb_schedule) &&
+                   sizeof(int) == sizeof(isb_embeddings),
                "enums are kept as int");
 
 #define FIELD(member, type, group) \
@@ -61,6 +62,7 @@ static const field fields[] = {
     FIELD(z_loss, REAL, MATCH),
     FIELD(seed, U64, MATCH),
     FIELD(cut_share, REAL, MATCH),
+    FIELD(embeddings, INT, MATCH),
     FIELD(max_steps, U64, BUDGET),
     FIELD(max_tokens, U64, BUDGET),
     FIELD(max_minutes, REAL, BUDGET),
@@ -242,6 +244,11 @@ static isb_status check(isb_context *ctx, const isb_train_options *o) {
         return isb__fail(ctx, ISB_ERR_RANGE, "unknown schedule %d; allowed are 0 to %d",
                          (int)o->schedule, ISB_SCHEDULE_CONSTANT);
     }
+    if ((unsigned)o->embeddings > ISB_EMBEDDINGS_COMPOSED) {
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "unknown embeddings %d; allowed are plain (1) and composed (2)",
+                         (int)o->embeddings);
+    }
     if (o->batch_rows > 1 << 20 || o->accumulate > 1 << 20) {
         return isb__fail(ctx, ISB_ERR_RANGE,
                          "batch_rows is %zu and accumulate %zu; both are at most %d", o->batch_rows,
@@ -271,6 +278,7 @@ isb_status isb__settings_resolve(isb_context *ctx, isb_train_options *o) {
     default_size(&o->batch_rows, 8);
     default_size(&o->accumulate, 1);
     default_u64(&o->warmup_steps, default_warmup(o));
+    if (o->embeddings == ISB_EMBEDDINGS_DEFAULT) o->embeddings = ISB_EMBEDDINGS_PLAIN;
     default_real(&o->lr_final_ratio, 0.1);
     default_real(&o->weight_decay, o->optimizer == ISB_OPTIMIZER_ADAFACTOR ? -1 : 0.1);
     default_real(&o->beta1, 0.9);

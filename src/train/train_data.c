@@ -337,6 +337,47 @@ static isb_status save_codebook(const isb__train_data *data, const char *out_dir
     return status;
 }
 
+/* ---- strings of ids ---- */
+
+static isb_status refuse_composed(const isb__train_data *data) {
+    const isb_dataset_info *info = &data->train->info;
+    if (isb__spec_is_external(info->tokenizer)) {
+        return isb__fail(data->ctx, ISB_ERR_ARGUMENT,
+                         "composed embeddings are made of the strings of ids, but %s%s is not "
+                         "there; prepare the data again with its tokenizer's pieces (--pieces), or "
+                         "choose plain embeddings",
+                         data->train->prefix, ISB__PIECES_SUFFIX);
+    }
+    return isb__fail(data->ctx, ISB_ERR_ARGUMENT,
+                     "composed embeddings are made of the strings of ids, but ids of '%s' have none "
+                     "to share; choose a codebook, or plain embeddings",
+                     info->tokenizer);
+}
+
+/* Pieces decide the run as the ids do, so they are part of the fingerprint; a codebook has its
+ * identity. */
+static isb_status read_pieces(isb__train_data *data) {
+    char *path = NULL;
+    ISB_TRY(isb__dataset_find_beside(data->ctx, data->train->prefix, ISB__PIECES_SUFFIX, &path));
+    if (!path) return refuse_composed(data);
+    const isb_status status = isb__id_strings_read(
+        data->ctx, path, (size_t)data->train->info.n_codes, &data->strings);
+    isb__free(data->ctx, path);
+    ISB_TRY(status);
+    snprintf(data->fingerprint, sizeof data->fingerprint, "%016" PRIx64,
+             isb__mix64(strtoull(data->fingerprint, NULL, 16),
+                        isb__id_strings_hash(&data->strings)));
+    return ISB_OK;
+}
+
+static isb_status find_strings(isb__train_data *data, const isb_train_options *options) {
+    if (options->embeddings != ISB_EMBEDDINGS_COMPOSED) return ISB_OK;
+    if (data->codebook)
+        return isb__id_strings_of_codebook(data->ctx, data->codebook, &data->strings);
+    if (isb__spec_is_external(data->train->info.tokenizer)) return read_pieces(data);
+    return refuse_composed(data);
+}
+
 /* ---- all together ---- */
 
 isb_status isb__train_data_copy_tokenizer(const isb__train_data *data, const char *out_dir) {
@@ -379,6 +420,7 @@ isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *optio
         ISB_TRY_GOTO(open_from_text(data, options, resuming));
     }
     ISB_TRY_GOTO(find_tokenizer(data, options));
+    ISB_TRY_GOTO(find_strings(data, options));
     return ISB_OK;
 fail:
     isb__train_data_close(data);
@@ -387,6 +429,7 @@ fail:
 
 void isb__train_data_close(isb__train_data *data) {
     if (!data->ctx) return;
+    isb__id_strings_free(&data->strings);
     isb__dataset_close(data->valid);
     isb__dataset_close(data->train);
     isb_codebook_free(data->codebook);

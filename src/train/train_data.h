@@ -7,6 +7,7 @@
 #include <isobit/train.h>
 
 #include "data/dataset.h"
+#include "data/id_strings.h"
 
 typedef struct isb__train_data {
     isb_context *ctx;
@@ -14,12 +15,14 @@ typedef struct isb__train_data {
     char *prefix;                /* as given; NULL: made from text, in OUT/data */
     char *m1_dir;                /* NULL: the ids need none */
     isb_codebook *codebook;      /* owned; NULL: the ids need none */
+    isb__id_strings strings;     /* with composed embeddings, of codes; else n is 0 */
     char fingerprint[17];        /* changes when the training ids do */
 } isb__train_data;
 
 /* Opens, and prepares first if text is given and OUT/data was not made from the same text by the
  * same tokenizer.  resuming: OUT/data is taken as it is.  Errors: those of isb_prepare(); EMPTY;
- * MISMATCH (M1, codebook); ARGUMENT (M1 needed, none given). */
+ * MISMATCH (M1, codebook); ARGUMENT (M1 needed, none given; strings needed for composed embeddings,
+ * none there). */
 isb_status isb__train_data_open(isb_context *ctx, const isb_train_options *options, int resuming,
                                 isb__train_data *data);
 void isb__train_data_close(isb__train_data *data);
