@@ -1,12 +1,14 @@
 /* cmd_prepare.c: isobit prepare */
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "session.h"
 
 typedef struct prepare_values {
     common_values common;
     text_list data;
-    const char *tokenizer, *m1, *out;
+    const char *tokenizer, *m1, *out, *shard;
     corpus_values corpus;
     int one_file, check_windows;
 } prepare_values;
@@ -31,6 +33,9 @@ static const option_spec prepare_options[] = {
              "PREFIX.valid and PREFIX.test"},
     {.name = "check-windows", .type = OPTION_FLAG, AT(check_windows),
      .help = "decode every window again and count the failures (variant=greedy has some)"},
+    {.name = "shard", .metavar = "I/N", .type = OPTION_TEXT, AT(shard),
+     .help = "do only part I of N, counted from 0, of the same text, for \"isobit merge\" to put "
+             "together: so many processes or machines can share the work"},
     CORPUS_OPTION_FORMAT(prepare_values),
     CORPUS_OPTION_DOCUMENT(prepare_values),
     CORPUS_OPTION_SPLIT(prepare_values),
@@ -60,6 +65,18 @@ static int report(const tool_session *session, const prepare_values *v,
     return results_print(out, stdout, session->common->json);
 }
 
+/* "3/16" */
+static int read_shard(const char *name, const char *text, isb_prepare_options *options) {
+    if (!text) return 0;
+    int end = 0;
+    const bool digits = strspn(text, "0123456789/") == strlen(text);
+    if (digits && sscanf(text, "%9" SCNu32 "/%9" SCNu32 "%n", &options->shard_index,
+                         &options->n_shards, &end) == 2 &&
+        text[end] == '\0' && options->n_shards > 0)
+        return 0;
+    return error_usage(name, "--shard takes I/N, for example 0/16 to 15/16");
+}
+
 static int run_prepare(tool_session *session, void *values) {
     const prepare_values *v = values;
     const char *name = session->command->name;
@@ -70,7 +87,8 @@ static int run_prepare(tool_session *session, void *values) {
     }
     isb_prepare_options options;
     isb_prepare_options_init(&options);
-    const int code = corpus_options_from(session, &v->corpus, &options.corpus);
+    int code = corpus_options_from(session, &v->corpus, &options.corpus);
+    if (code == 0) code = read_shard(name, v->shard, &options);
     if (code != 0) return code;
     options.tokenizer = v->tokenizer;
     options.m1_dir = v->m1;
@@ -93,9 +111,13 @@ const tool_command command_prepare = {
         "PREFIX.valid and PREFIX.test: which one a document belongs to depends on its bytes "
         "alone. The same text and tokenizer give the same files, with any number of threads. A "
         "codebook is copied to PREFIX.isb-codebook, so that training needs nothing else. Nothing "
-        "appears under the final names unless all went well.",
+        "appears under the final names unless all went well.\n"
+        "With --shard I/N the work is divided: N calls with the same options and text, on as many "
+        "machines as one likes, write PREFIX.shard-0000I-of-0000N.*, and \"isobit merge PREFIX\" "
+        "makes the files that one call would have made.",
     .examples = "  isobit prepare --data corpus/ --out tokens\n"
                 "  isobit prepare --data corpus/ --tokenizer window:b=16 --m1 m1 --out windows\n"
+                "  parallel isobit prepare --data corpus/ --out tokens --shard {}/4 ::: 0 1 2 3\n"
                 "  zcat a.jsonl.gz | isobit prepare -d - --input-format jsonl --out tokens",
     .options = prepare_options,
     .n_options = sizeof prepare_options / sizeof *prepare_options,

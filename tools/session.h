@@ -18,8 +18,8 @@ typedef struct tool_session {
 } tool_session;
 
 /* In the order in which help lists them. */
-extern const tool_command command_train, command_prepare, command_encode, command_decode,
-    command_compress, command_decompress, command_eval, command_generate, command_codebook,
+extern const tool_command command_train, command_prepare, command_merge, command_encode,
+    command_decode, command_compress, command_decompress, command_eval, command_generate, command_codebook,
     command_info;
 extern const tool_command *const commands[];
 extern const size_t n_commands;

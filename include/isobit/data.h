@@ -75,6 +75,10 @@ typedef struct isb_prepare_options {
     isb_corpus_options corpus; /* .split is ignored when split_files is set */
     int split_files;   /* write PREFIX.train, PREFIX.valid and PREFIX.test; else one PREFIX */
     int check_windows; /* decode every window again and count failures */
+    /* Divides the work: n_shards calls, on as many machines, each with its own shard_index below
+     * n_shards and all else the same, write OUT.shard-00003-of-00016.*, which isb_merge() makes into
+     * what one call without shards (n_shards 0) writes.  Not for external ids. */
+    uint32_t shard_index, n_shards;
 } isb_prepare_options;
 ISB_API void isb_prepare_options_init(isb_prepare_options *options);
 
@@ -85,11 +89,28 @@ typedef struct isb_prepare_result {
     double bytes_per_token;
     uint64_t m1_bytes; /* bytes that M1 was evaluated on */
 } isb_prepare_result;
-/* Errors: EMPTY (no byte of text at all), those of corpora, tokenizers and files.  Nothing appears
- * under the final names unless all went well. */
+/* Errors: EMPTY (no byte of text at all; a shard may be empty), those of corpora, tokenizers and
+ * files.  Nothing appears under the final names unless all went well. */
 ISB_API isb_status isb_prepare(isb_context *context, const char *const *paths, size_t n_paths,
                                const char *out_prefix, const isb_prepare_options *options,
                                isb_prepare_result *result);
+
+typedef struct isb_merge_options {
+    size_t struct_size;
+    uint32_t n_shards; /* 0: as many as there are; needed if some of another number lie beside them */
+    int remove;        /* remove the shards when all is done */
+} isb_merge_options;
+ISB_API void isb_merge_options_init(isb_merge_options *options);
+typedef struct isb_merge_result {
+    uint64_t n_shards, n_documents, n_tokens, n_bytes; /* over all splits written */
+    double bytes_per_token, seconds;
+} isb_merge_result;
+/* The shards PREFIX.shard-*-of-N.* as the datasets PREFIX.*: byte for byte those of one isb_prepare()
+ * without shards.  All are read and verified before anything is written.  options may be NULL.
+ * Errors, each with the shard's name: NOT_FOUND (one is missing, or was never finished), MISMATCH
+ * (made from other text, with another tokenizer or otherwise), CORRUPT; EMPTY (no text in any). */
+ISB_API isb_status isb_merge(isb_context *context, const char *prefix,
+                             const isb_merge_options *options, isb_merge_result *result);
 
 typedef struct isb_dataset_info {
     uint64_t n_documents, n_tokens, n_bytes;

@@ -11,6 +11,7 @@
 #include "data/options.h"
 #include "data/paths.h"
 #include "data/scan.h"
+#include "data/shard.h"
 #include "data/split.h"
 
 struct isb_corpus {
@@ -22,7 +23,10 @@ struct isb_corpus {
     bool is_jsonl, is_fresh;  /* of the current file; nothing was taken from it yet */
     uint64_t finished_nbytes; /* of the files before the current one, as they lie on disk */
     uint64_t given_nbytes;
-    isb_status status; /* the first failure stays */
+    isb__shard *shard;   /* borrowed; NULL: all documents are ours */
+    bool is_ours;        /* the document read last */
+    uint64_t raw_offset; /* of the next one, in the unpacked file without its line ends */
+    isb_status status;   /* the first failure stays */
 };
 
 void isb_corpus_options_init(isb_corpus_options *options) {
@@ -98,17 +102,36 @@ static bool has_jsonl_name(const char *path) {
            strip_suffix(path, &length, ".json-lines");
 }
 
+bool isb__corpus_is_jsonl(const isb_corpus_options *options, const char *path) {
+    return options->format == ISB_TEXT_JSONL ||
+           (options->format == ISB_TEXT_AUTO && has_jsonl_name(path));
+}
+
+isb_status isb__corpus_divide(isb_corpus *corpus, uint32_t index, uint32_t count,
+                              isb__shard *shard) {
+    corpus->shard = shard;
+    ISB_TRY(isb__shard_open(corpus->ctx, index, count, &corpus->files, &corpus->options, shard));
+    corpus->files.total_nbytes = shard->n_bytes_to_read; /* for progress */
+    return ISB_OK;
+}
+
 static const char *current_path(const isb_corpus *corpus) {
     return corpus->files.paths[corpus->n_opened - 1];
 }
 
 static isb_status open_next_file(isb_corpus *corpus) {
     const char *path = corpus->files.paths[corpus->n_opened++];
-    const isb_text_format format = corpus->options.format;
-    corpus->is_jsonl =
-        format == ISB_TEXT_JSONL || (format == ISB_TEXT_AUTO && has_jsonl_name(path));
+    corpus->is_jsonl = isb__corpus_is_jsonl(&corpus->options, path);
     corpus->is_fresh = true;
+    corpus->raw_offset = 0;
     return isb__scan_open(corpus->ctx, path, true, &corpus->scan);
+}
+
+/* A file that belongs to another shard. */
+static bool skip_file(isb_corpus *corpus) {
+    if (!corpus->shard || !isb__shard_skips_file(corpus->shard, corpus->n_opened)) return false;
+    ++corpus->n_opened;
+    return true;
 }
 
 static void close_file(isb_corpus *corpus) {
@@ -116,6 +139,16 @@ static void close_file(isb_corpus *corpus) {
     isb__reader_position(corpus->scan.reader, &position, &file_nbytes);
     corpus->finished_nbytes += file_nbytes;
     isb__scan_close(&corpus->scan);
+}
+
+/* Of a document that is not ours only its bytes are looked at, unless a limit counts its text. */
+static bool is_passed_over(isb_corpus *corpus, const uint8_t *raw, size_t nbytes) {
+    corpus->is_ours = true;
+    if (!corpus->shard) return false;
+    corpus->is_ours = isb__shard_claim(corpus->shard, corpus->n_opened - 1, corpus->raw_offset, raw,
+                                       nbytes);
+    corpus->raw_offset += nbytes;
+    return !corpus->is_ours && corpus->options.max_nbytes == 0;
 }
 
 /* A byte order mark is no part of JSON, but some programs write one. */
@@ -133,7 +166,7 @@ static isb_status next_jsonl(isb_corpus *corpus, const uint8_t **text, size_t *n
         ISB_TRY(isb__scan_line(&corpus->scan, &line, &line_nbytes));
         if (!line) return ISB_OK;
         if (corpus->scan.line_number == 1) skip_mark(&line, &line_nbytes);
-    } while (isb__json_is_blank(line, line_nbytes));
+    } while (isb__json_is_blank(line, line_nbytes) || is_passed_over(corpus, line, line_nbytes));
     isb__json_error error;
     if (isb__json_text(line, line_nbytes, text, nbytes, &error)) return ISB_OK;
     *text = NULL;
@@ -152,6 +185,7 @@ static isb_status next_plain(isb_corpus *corpus, const uint8_t **text, size_t *n
     *nbytes = isb__plain_cut(scan->data + scan->begin, unread, target);
     *text = isb__scan_take(scan, *nbytes);
     corpus->is_fresh = false;
+    (void)is_passed_over(corpus, *text, *nbytes);
     return ISB_OK;
 }
 
@@ -161,21 +195,29 @@ static bool is_wanted(const isb_corpus *corpus, const uint8_t *text, size_t nbyt
            isb__split_of(text, nbytes, o->valid_permille, o->test_permille) == o->split;
 }
 
+/* A document on the wanted side: is it given? */
+static bool takes(isb_corpus *corpus, const uint8_t *text, size_t nbytes) {
+    if (!corpus->is_ours && corpus->options.max_nbytes == 0) return false;
+    if (!is_wanted(corpus, text, nbytes)) return false;
+    corpus->given_nbytes += nbytes;
+    return corpus->is_ours;
+}
+
 static isb_status next_document(isb_corpus *corpus, const uint8_t **text, size_t *nbytes) {
     const uint64_t limit = corpus->options.max_nbytes;
     while (limit == 0 || corpus->given_nbytes < limit) {
         ISB_TRY(isb__check_cancel(corpus->ctx));
         if (!corpus->scan.reader) {
             if (corpus->n_opened == corpus->files.count) return ISB_OK;
+            if (skip_file(corpus)) continue;
             ISB_TRY(open_next_file(corpus));
         }
         ISB_TRY(corpus->is_jsonl ? next_jsonl(corpus, text, nbytes)
                                  : next_plain(corpus, text, nbytes));
         if (!*text) {
             close_file(corpus);
-        } else if (is_wanted(corpus, *text, *nbytes)) {
-            corpus->given_nbytes += *nbytes;
-            return ISB_OK;
+        } else if (takes(corpus, *text, *nbytes)) {
+            return corpus->shard ? isb__shard_give(corpus->shard) : ISB_OK;
         }
         *text = NULL;
     }

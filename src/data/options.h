@@ -20,5 +20,7 @@ static inline int isb__permille(int share) { return share < 0 ? ISB__DEFAULT_PER
 
 /* Errors: ARGUMENT, RANGE, with the field. */
 isb_status isb__corpus_options_check(isb_context *ctx, const isb_corpus_options *options);
+/* Does a file hold a document a line, by the format asked for or by its name? */
+bool isb__corpus_is_jsonl(const isb_corpus_options *options, const char *path);
 
 #endif

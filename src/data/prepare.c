@@ -1,5 +1,7 @@
 /* isb_prepare(): text to token datasets.  One pass over the corpus; each document is encoded, or its
- * ids come with it, and with split_files goes to the dataset of its side. */
+ * ids come with it, and with split_files goes to the dataset of its side.  A shard does so with its part
+ * of the corpus, and describes that part for isb_merge(). */
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -7,24 +9,42 @@
 #include "data/encode.h"
 #include "data/import.h"
 #include "data/options.h"
+#include "data/shard.h"
 #include "data/split.h"
 #include "data/tokenizer.h"
-
-enum { N_OUTPUTS_MAX = 3 };
 
 typedef struct preparation {
     isb_context *ctx;
     const isb_prepare_options *options;
     isb__tokenizer *tokenizer;
     isb_corpus *corpus;
-    size_t n_outputs; /* 1, or 3: train, valid, test */
-    char *prefixes[N_OUTPUTS_MAX];
-    isb__dataset_writer *writers[N_OUTPUTS_MAX];
+    isb_dataset_info what; /* which ids */
+    char *prefix;          /* of this shard, or of all */
+    isb__outputs outputs;
+    isb__shard shard; /* all 0 without shards */
+    size_t stretch;   /* of the shard's document added last */
+    uint64_t n_added;
 } preparation;
 
 void isb_prepare_options_init(isb_prepare_options *options) {
     *options = (isb_prepare_options){.struct_size = sizeof *options, .tokenizer = "codebook"};
     isb_corpus_options_init(&options->corpus);
+}
+
+static isb_status check_shard(isb_context *ctx, const isb_prepare_options *o) {
+    const uint32_t i = o->shard_index, n = o->n_shards;
+    if (n > ISB__SHARDS_MAX || (n > 0 && i >= n) || (n == 0 && i > 0)) {
+        return isb__fail(ctx, ISB_ERR_RANGE,
+                         "shard %" PRIu32 " of %" PRIu32
+                         "; there are at most %d, counted from 0: the last of 16 is 15",
+                         i, n, ISB__SHARDS_MAX);
+    }
+    if (n > 0 && isb__spec_is_external(o->tokenizer)) {
+        return isb__fail(ctx, ISB_ERR_UNSUPPORTED,
+                         "ids of another program are copied, not made: there is nothing to divide "
+                         "into shards");
+    }
+    return ISB_OK;
 }
 
 static isb_status check(isb_context *ctx, const isb_prepare_options *options,
@@ -40,35 +60,41 @@ static isb_status check(isb_context *ctx, const isb_prepare_options *options,
             ctx, ISB_ERR_ARGUMENT,
             "a dataset is three files: name their common beginning, for example data/corpus");
     }
-    return ISB_OK;
+    return check_shard(ctx, options);
 }
 
 static isb_status open_corpus(preparation *p, const char *const *paths, size_t n_paths) {
     isb_corpus_options options = p->options->corpus;
     if (p->options->split_files) options.split = ISB_SPLIT_ALL;
-    return isb_corpus_open(p->ctx, paths, n_paths, &options, &p->corpus);
+    ISB_TRY(isb_corpus_open(p->ctx, paths, n_paths, &options, &p->corpus));
+    if (!p->options->n_shards) return ISB_OK;
+    return isb__corpus_divide(p->corpus, p->options->shard_index, p->options->n_shards, &p->shard);
 }
 
 static isb_status open_outputs(preparation *p, const char *out_prefix) {
-    static const char *const sides[N_OUTPUTS_MAX] = {".train", ".valid", ".test"};
+    const isb_prepare_options *o = p->options;
     const isb__tokenizer *tokenizer = p->tokenizer;
-    isb_dataset_info what = {.n_codes = tokenizer->n_codes, .n_ids = tokenizer->n_ids};
-    memcpy(what.tokenizer, tokenizer->spec, sizeof what.tokenizer);
-    memcpy(what.tokenizer_identity, tokenizer->identity, sizeof what.tokenizer_identity);
-    p->n_outputs = p->options->split_files ? 3 : 1;
-    for (size_t i = 0; i < p->n_outputs; ++i) {
-        const size_t capacity = strlen(out_prefix) + 8;
-        ISB_TRY(isb__alloc(p->ctx, capacity, &p->prefixes[i]));
-        strcpy(p->prefixes[i], out_prefix);
-        if (p->n_outputs > 1) strcat(p->prefixes[i], sides[i]);
-        ISB_TRY(isb__dataset_writer_open(p->ctx, p->prefixes[i], &what, &p->writers[i]));
-    }
-    return ISB_OK;
+    p->what = (isb_dataset_info){.n_codes = tokenizer->n_codes, .n_ids = tokenizer->n_ids};
+    memcpy(p->what.tokenizer, tokenizer->spec, sizeof p->what.tokenizer);
+    memcpy(p->what.tokenizer_identity, tokenizer->identity, sizeof p->what.tokenizer_identity);
+    ISB_TRY(o->n_shards ? isb__shard_prefix(p->ctx, out_prefix, o->shard_index, o->n_shards,
+                                            &p->prefix)
+                        : isb__strdup(p->ctx, out_prefix, &p->prefix));
+    return isb__outputs_open(p->ctx, p->prefix, o->split_files != 0, &p->what, &p->outputs);
+}
+
+/* The corpus is ahead of what is written: the stretch of each document is known. */
+static void count_in_stretch(preparation *p, size_t side) {
+    const isb__shard *shard = &p->shard;
+    const size_t next = p->stretch + 1;
+    if (next < shard->n_stretches && shard->stretches[next].first == p->n_added) p->stretch = next;
+    ++shard->stretches[p->stretch].n_documents[side];
+    ++p->n_added;
 }
 
 static isb_status add_document(void *user, const isb__bytes_view *document,
                                const isb__encoded *encoded) {
-    const preparation *p = user;
+    preparation *p = user;
     size_t side = 0;
     if (p->options->split_files) {
         const isb_corpus_options *o = &p->options->corpus;
@@ -77,30 +103,39 @@ static isb_status add_document(void *user, const isb__bytes_view *document,
                                      isb__permille(o->test_permille)) -
                ISB_SPLIT_TRAIN;
     }
-    return isb__dataset_writer_add(p->writers[side], encoded->ids, encoded->count,
+    if (p->options->n_shards) count_in_stretch(p, side);
+    return isb__dataset_writer_add(p->outputs.writers[side], encoded->ids, encoded->count,
                                    document->nbytes);
 }
 
-/* The codebook goes beside the datasets, so that they can be trained on without its file. */
-static isb_status save_codebook(preparation *p, const char *out_prefix, char **path) {
-    *path = NULL;
-    if (!p->tokenizer->codebook) return ISB_OK;
-    ISB_TRY(isb__dataset_path(p->ctx, out_prefix, ISB__CODEBOOK_SUFFIX, path));
-    return isb_codebook_save(p->ctx, p->tokenizer->codebook, *path);
+/* Written last: a shard without it was never finished. */
+static isb_status describe_shard(const preparation *p, const char *path) {
+    const isb__outputs *outputs = &p->outputs;
+    uint64_t checksums[ISB__OUTPUTS_MAX];
+    for (size_t i = 0; i < outputs->count; ++i) {
+        isb__dataset_meta meta;
+        char *json = NULL;
+        ISB_TRY(isb__dataset_path(p->ctx, outputs->prefixes[i], ".json", &json));
+        const isb_status status = isb__dataset_meta_read(p->ctx, json, &meta);
+        isb__free(p->ctx, json);
+        ISB_TRY(status);
+        checksums[i] = meta.bin_checksum;
+    }
+    return isb__shard_file_write(&p->shard, path, p->options, &p->what, outputs->count, checksums);
 }
 
-/* All or none: when one fails, those already in place are removed. */
-static isb_status commit_outputs(preparation *p, const char *out_prefix) {
-    char *codebook = NULL;
-    size_t n_done = 0;
-    isb_status status = save_codebook(p, out_prefix, &codebook);
-    for (; n_done < p->n_outputs && status == ISB_OK; ++n_done) {
-        status = isb__dataset_writer_commit(p->writers[n_done]);
-        p->writers[n_done] = NULL;
+static isb_status commit(preparation *p) {
+    const isb_codebook *codebook = p->tokenizer->codebook;
+    char *path = NULL;
+    if (!p->options->n_shards) return isb__outputs_commit(&p->outputs, p->prefix, codebook);
+    ISB_TRY(isb__dataset_path(p->ctx, p->prefix, ISB__SHARD_SUFFIX, &path));
+    unlink(path);
+    isb_status status = isb__outputs_commit(&p->outputs, p->prefix, codebook);
+    if (status == ISB_OK) {
+        status = describe_shard(p, path);
+        if (status != ISB_OK) isb__outputs_remove(&p->outputs);
     }
-    for (size_t i = 0; i + 1 < n_done && status != ISB_OK; ++i) isb__dataset_remove(p->prefixes[i]);
-    if (codebook && status != ISB_OK) unlink(codebook);
-    isb__free(p->ctx, codebook);
+    isb__free(p->ctx, path);
     return status;
 }
 
@@ -153,7 +188,7 @@ static isb_status make_tokens(preparation *p, const char *const *paths, size_t n
                               isb_prepare_result *result) {
     const bool external = isb__spec_is_external(p->tokenizer->spec);
     ISB_TRY((external ? import_ids : encode)(p, paths, n_paths, result));
-    if (result->n_bytes == 0) {
+    if (result->n_bytes == 0 && !p->options->n_shards) {
         return isb__fail(p->ctx, ISB_ERR_EMPTY,
                          "the input has no text on the wanted side of the split");
     }
@@ -163,11 +198,10 @@ static isb_status make_tokens(preparation *p, const char *const *paths, size_t n
 }
 
 static void preparation_free(preparation *p) {
-    for (size_t i = 0; i < p->n_outputs; ++i) {
-        isb__dataset_writer_abort(p->writers[i]);
-        isb__free(p->ctx, p->prefixes[i]);
-    }
+    isb__outputs_free(&p->outputs);
+    isb__free(p->ctx, p->prefix);
     isb_corpus_free(p->corpus);
+    isb__shard_close(&p->shard);
     isb__tokenizer_free(p->tokenizer);
 }
 
@@ -183,7 +217,7 @@ isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_path
     ISB_TRY_GOTO(isb__tokenizer_open(ctx, options->tokenizer, options->m1_dir, &p.tokenizer));
     ISB_TRY_GOTO(open_outputs(&p, out_prefix));
     ISB_TRY_GOTO(make_tokens(&p, paths, n_paths, &found));
-    ISB_TRY_GOTO(commit_outputs(&p, out_prefix));
+    ISB_TRY_GOTO(commit(&p));
     found.seconds = isb__now_s() - start_s;
     if (result) *result = found;
 fail:

@@ -1,5 +1,5 @@
 # Every command explains itself, within 80 columns, with an example and the options that all share.
-for command in train prepare encode decode compress decompress eval generate info \
+for command in train prepare merge encode decode compress decompress eval generate info \
     "codebook build" "codebook show" "codebook export" "codebook diff" "codebook measure"; do
     isobit $command --help >help.txt 2>err.txt || echo "FAILED: $command --help"
     grep -q '^Examples' help.txt && grep -q "^    *isobit $command\|| isobit $command" help.txt || echo "FAILED: $command has no example"

@@ -101,6 +101,34 @@ static isb_status import_ids(isb_context *ctx, void *unused) {
     return status;
 }
 
+/* Two shards and their merge; the codebook's dataset, since it has all the parts. */
+static isb_status prepare_shards(isb_context *ctx, void *unused) {
+    (void)unused;
+    const char *path = "lines.jsonl";
+    isb_prepare_options options;
+    isb_prepare_options_init(&options);
+    options.tokenizer = "small.isb-codebook";
+    options.n_shards = 2;
+    isb_merge_options merge;
+    isb_merge_options_init(&merge);
+    merge.remove = 1;
+    isb_status status = ISB_OK;
+    for (; options.shard_index < 2 && status == ISB_OK; ++options.shard_index)
+        status = isb_prepare(ctx, &path, 1, "out", &options, NULL);
+    if (status == ISB_OK) status = isb_merge(ctx, "out", &merge, NULL);
+    CHECK(temp_exists("out.json") == (status == ISB_OK));
+    isb__dataset_remove("out");
+    unlink("out.isb-codebook");
+    static const char *const endings[] = {".bin", ".idx", ".json", ".shard", ".isb-codebook"};
+    for (int i = 0; i < 10; ++i) {
+        char name[64];
+        snprintf(name, sizeof name, "out.shard-0000%d-of-00002%s", i / 5, endings[i % 5]);
+        CHECK(status != ISB_OK || !temp_exists(name));
+        unlink(name);
+    }
+    return status;
+}
+
 static isb_status encode_decode(isb_context *ctx, void *tokenizer) {
     const char *path = "lines.jsonl";
     isb_encode_options options;
@@ -155,6 +183,7 @@ int main(int argc, char **argv) {
     fail_alloc_sweep("prepare, windows", prepare, "window:b=16");
     fail_alloc_sweep("prepare, codebook", prepare, "small.isb-codebook");
     fail_alloc_sweep("prepare, ids of others", import_ids, NULL);
+    fail_alloc_sweep("prepare, shards", prepare_shards, NULL);
     fail_alloc_sweep("files of ids, bytes", encode_decode, "bytes");
     fail_alloc_sweep("files of ids, ac", encode_decode, "ac");
     fail_alloc_sweep("files of ids, codebook", encode_decode, "small.isb-codebook");
