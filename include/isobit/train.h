@@ -3,6 +3,7 @@
  * The run's folder:
  *   config.json, model.safetensors    the latest saved model (Hugging Face form)
  *   m1/, tokenizer.isb-codebook       the M1 or the codebook behind its tokenizer, if there is one
+ *   best/                             with keep_best: the model with the fewest valid bits/byte
  *   checkpoints/step-00000200/        model, optimiser, state.json: what resume needs
  *   log.jsonl                         one object a line: step, tokens, loss, bits_per_byte, lr ...
  *   events.out.tfevents.*             the same for TensorBoard
@@ -81,6 +82,7 @@ typedef struct isb_train_options {
     uint64_t log_every;  /* 0: 10 */
     size_t eval_batches; /* 0: 20 */
     size_t keep;         /* checkpoints kept; 0: 2 */
+    int keep_best; /* after each evaluation: the best model so far in OUT/best, a whole folder */
 
     const char *device; /* NULL: "cpu"; "cuda", "cuda:1" */
     isb_embeddings embeddings;
@@ -88,8 +90,9 @@ typedef struct isb_train_options {
     /* Share of rows that are read as raw bytes, of a dataset made with raw bytes beside its tokens
      * (isb_prepare_options.raw_bytes); 0: as prepared.  Negative: none.  docs/training.md. */
     double raw_share;
-    /* A step whose loss is further above the mean of recent ones than this many times their spread,
-     * or not finite, is left out and recorded; 0: 10; negative: off (not finite stops the run). */
+    /* A step whose loss is further above the median of recent ones than this many times their
+     * spread, or not finite, is left out and recorded; 0: 10; negative: off (not finite stops the
+     * run). */
     double spike_limit;
     size_t max_skipped;        /* such steps in a row that end the run with DIVERGED; 0: 10 */
     uint64_t max_memory_nbytes; /* refuse to start a run that needs more; 0: what is available */
@@ -106,10 +109,13 @@ typedef struct isb_train_estimate {
     uint64_t checkpoint_nbytes; /* of one on disk */
     uint64_t steps, tokens;     /* of the budget; 0: limited by time only */
     double flops_per_step, train_flops;
+    /* by the last line of an older log in out_dir; 0: there is none */
+    double tokens_per_s, seconds;
     isb_model_info model;
 } isb_train_estimate;
-/* vocab_size of options->model must be set unless there is a dataset.  Nothing is written.  Errors:
- * those of options. */
+/* For one process.  With text, the vocabulary is that of its tokenizer; without data, vocab_size of
+ * options->model must be set.  With resume, the checkpoint's options count.  Nothing is written.
+ * Errors: those of options; too little memory is none. */
 ISB_API isb_status isb_train_estimate_run(isb_context *context, const isb_train_options *options,
                                           isb_train_estimate *estimate);
 
@@ -119,15 +125,21 @@ typedef struct isb_train_result {
     double tokens_per_s, train_flops, flops_per_s;
     double train_loss_nats;                      /* mean of the last 10% of steps, per target */
     double valid_loss_nats, valid_bits_per_byte; /* NaN without validation data */
-    uint64_t memory_nbytes;                      /* parameters, gradients, optimiser, activations */
+    uint64_t best_step; /* of the model in OUT/best; 0: none */
+    double best_bits_per_byte;
+    uint64_t skipped_steps; /* of `steps`: those left out (spike_limit) */
+    double peak_flops_per_s, peak_share; /* of this machine's product unit; NaN: not known */
+    uint64_t memory_nbytes;              /* parameters, gradients, optimiser, activations */
     isb_model_info model;
 } isb_train_result;
 
 /* result may be NULL.
  * Errors: EMPTY (no tokens, or fewer than a row), MISMATCH (dataset and model, M1 or codebook),
- * EXISTS (out_dir holds a run and neither resume nor overwrite is set), RANGE, DIVERGED (loss is not
- * finite; the last checkpoint stays), NO_SPACE, CANCELLED (a checkpoint is written first: resume
- * goes on from there). */
+ * EXISTS (out_dir holds a run and neither resume nor overwrite is set), BUSY (another process trains
+ * there), RANGE, NO_MEMORY (the estimate exceeds what is available; the text names what would
+ * fit), DIVERGED (too many steps had to be left out; the last checkpoint stays), CORRUPT (weights
+ * that are not finite), NO_SPACE (at the end; a checkpoint that does not fit before is tried again
+ * at the next), CANCELLED (a checkpoint is written first: resume goes on from there). */
 ISB_API isb_status isb_train(isb_context *context, const isb_train_options *options,
                              isb_train_result *result);
 

@@ -57,6 +57,10 @@ static isb_status merge_checkpoint(isb__run *run, const isb__checkpoint *c) {
     isb_train_options *s = &run->settings;
     ISB_TRY(isb__settings_merge(run->ctx, c->options, s));
     if (!s->dataset_prefix && s->n_text_paths == 0) s->dataset_prefix = c->dataset_prefix;
+    if (!s->device && c->device) {
+        snprintf(run->device, sizeof run->device, "%s", c->device);
+        s->device = run->device;
+    }
     return ISB_OK;
 }
 
@@ -115,7 +119,8 @@ static isb_status load_initial(isb__run *run) {
     }
     if (s->model.context_length != 0) config->context_length = s->model.context_length;
     s->model = *config;
-    return isb_model_config_check(run->ctx, config);
+    ISB_TRY(isb_model_config_check(run->ctx, config));
+    return isb__model_check_finite(run->ctx, run->model, s->init_from);
 }
 
 static isb_status create_model(isb__run *run) {
@@ -140,7 +145,8 @@ static isb_status create_model(isb__run *run) {
 
 static isb_status load_checkpoint_model(isb__run *run, const isb__checkpoint *c) {
     ISB_TRY(isb_model_load(run->ctx, c->dir, &run->model));
-    return check_origin(run, run->model, c->dir);
+    ISB_TRY(check_origin(run, run->model, c->dir));
+    return isb__model_check_finite(run->ctx, run->model, c->dir);
 }
 
 /* ---- memory ---- */
@@ -219,20 +225,30 @@ static isb_status open_trainer(isb__run *run) {
 
 static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
     isb__train_progress *p = &run->progress;
-    ISB_TRY(isb__grow_array(run->ctx, (size_t)c->step + 1, sizeof *p->losses, &run->losses_capacity,
+    const uint64_t step = c->progress.step;
+    ISB_TRY(isb__grow_array(run->ctx, (size_t)step + 1, sizeof *p->losses, &run->losses_capacity,
                             &p->losses));
     ISB_TRY(isb__checkpoint_load_trainer(c, run->trainer, p->losses));
     ISB_TRY(run->trainer->ops->push(run->trainer));
-    p->step = c->step;
-    p->tokens = c->tokens;
-    p->seconds = c->seconds;
+    float *losses = p->losses;
+    *p = c->progress;
+    p->losses = losses;
     return ISB_OK;
+}
+
+/* A crash in the middle of replacing OUT/best. */
+static isb_status recover_best(isb__run *run) {
+    char *path = NULL;
+    ISB_TRY(isb__path_join(run->ctx, run->settings.out_dir, "best", &path));
+    const isb_status status = isb__dir_recover(run->ctx, path);
+    isb__free(run->ctx, path);
+    return status;
 }
 
 static isb_status open_files(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const int64_t step = s->resume ? (int64_t)run->progress.step : -1;
-    if (!s->resume) ISB_TRY(isb__run_remove(run->ctx, s->out_dir));
+    ISB_TRY(s->resume ? recover_best(run) : isb__run_remove(run->ctx, s->out_dir));
     ISB_TRY(isb__train_data_copy_tokenizer(&run->data, s->out_dir));
     ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
     ISB_TRY(
@@ -242,9 +258,7 @@ static isb_status open_files(isb__run *run) {
 
 static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     isb_train_options *s = &run->settings;
-    ISB_TRY(isb__comm_open(run->ctx, &run->comm));
     if (s->resume) ISB_TRY(merge_checkpoint(run, c));
-    ISB_TRY(isb__dir_create(run->ctx, s->out_dir));
     ISB_TRY(isb__train_data_open(run->ctx, s, s->resume, &run->data));
     if (s->resume) {
         ISB_TRY(check_fingerprint(run, c));
@@ -260,16 +274,38 @@ static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     return open_files(run);
 }
 
+/* The folder is this run's from here on.  One that is not there has nothing to resume. */
+static isb_status lock_folder(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    if (isb__comm_rank(run->comm) != 0) return ISB_OK;
+    if (!s->resume) ISB_TRY(isb__dir_create(run->ctx, s->out_dir));
+    if (!isb__path_is_dir(s->out_dir)) return ISB_OK;
+    return isb__lock_open(run->ctx, s->out_dir, &run->lock);
+}
+
+static isb_status open_run(isb__run *run, isb__checkpoint *checkpoint) {
+    const isb_train_options *s = &run->settings;
+    ISB_TRY(isb__comm_open(run->ctx, &run->comm));
+    ISB_TRY(isb__comm_agree(run->comm, lock_folder(run)));
+    if (s->resume) ISB_TRY(isb__checkpoint_find(run->ctx, s->out_dir, checkpoint));
+    return open_with(run, checkpoint);
+}
+
 isb_status isb__run_open(isb_context *ctx, const isb_train_options *options, isb__run *run) {
     isb__checkpoint checkpoint = {0};
+    const double begin_s = isb__now_s();
     *run = (isb__run){.ctx = ctx};
     ISB_TRY(check_options(ctx, options));
     run->settings = *options;
-    isb_status status =
-        options->resume ? isb__checkpoint_find(ctx, options->out_dir, &checkpoint) : ISB_OK;
-    if (status == ISB_OK) status = open_with(run, &checkpoint);
+    run->progress.last.step = run->progress.best.step = ISB__NO_STEP;
+    const isb_status status = open_run(run, &checkpoint);
     isb__checkpoint_close(&checkpoint);
-    if (status != ISB_OK) isb__run_close(run);
+    if (status != ISB_OK) {
+        isb__run_close(run);
+    } else if (options->resume) {
+        isb__log(ctx, ISB_LOG_INFO, "resumed at step %" PRIu64 " after %.2f s", run->progress.step,
+                 isb__now_s() - begin_s);
+    }
     return status;
 }
 
@@ -285,5 +321,6 @@ void isb__run_close(isb__run *run) {
     isb__loader_free(run->loader);
     isb_model_free(run->model);
     isb__train_data_close(&run->data);
+    isb__lock_close(run->lock);
     *run = (isb__run){0};
 }

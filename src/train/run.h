@@ -2,6 +2,7 @@
 #ifndef ISB_TRAIN_RUN_H
 #define ISB_TRAIN_RUN_H
 
+#include "base/io.h"
 #include "data/dataset.h"
 #include "train/log_jsonl.h"
 #include "train/score.h"
@@ -27,6 +28,8 @@ typedef struct isb__run {
     isb__train_progress progress;
     size_t losses_capacity;
     uint64_t memory_nbytes;
+    isb__lock *lock; /* on out_dir */
+    char device[32]; /* what settings.device points to, if it was the checkpoint's */
 } isb__run;
 
 /* Checks everything, opens everything; with `resume`, loads the newest whole checkpoint.

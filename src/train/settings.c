@@ -72,6 +72,10 @@ static const field fields[] = {
     FIELD(log_every, U64, FREE),
     FIELD(eval_batches, SIZE, FREE),
     FIELD(keep, SIZE, FREE),
+    FIELD(keep_best, INT, FREE),
+    FIELD(recompute, INT, FREE),
+    FIELD(spike_limit, REAL, FREE),
+    FIELD(max_skipped, SIZE, FREE),
 };
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
@@ -270,6 +274,7 @@ static isb_status check(isb_context *ctx, const isb_train_options *o) {
     ISB_TRY(check_below(ctx, "beta2", o->beta2, 1));
     ISB_TRY(check_below(ctx, "eps", o->eps, 1));
     ISB_TRY(check_below(ctx, "grad_clip", o->grad_clip, 1e12));
+    ISB_TRY(check_below(ctx, "spike_limit", o->spike_limit, 1e9));
     return check_below(ctx, "z_loss", o->z_loss, 1e3);
 }
 
@@ -289,6 +294,8 @@ isb_status isb__settings_resolve(isb_context *ctx, isb_train_options *o) {
     default_u64(&o->log_every, 10);
     default_size(&o->eval_batches, 20);
     default_size(&o->keep, 2);
+    default_real(&o->spike_limit, 10);
+    default_size(&o->max_skipped, 10);
     if (o->lr == 0 && (unsigned)o->schedule <= ISB_SCHEDULE_CONSTANT) o->lr = default_lr(o);
     return check(ctx, o);
 }

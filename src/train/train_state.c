@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "train/settings.h"
 
 #define FORMAT_NAME "isobit training state"
-enum { FORMAT_VERSION = 1, STATE_LIMIT = 1 << 24, CHECKSUM_NBYTES = 17 };
+enum { FORMAT_VERSION = 2, STATE_LIMIT = 1 << 24, CHECKSUM_NBYTES = 17 };
 
 static const char checkpoints_name[] = "checkpoints", temporary_name[] = "checkpoints/.new";
 static const char *const checked_files[] = {"config.json", "model.safetensors",
@@ -152,16 +153,24 @@ static isb_status describe_files(isb_context *ctx, const char *dir, json_t *file
     return ISB_OK;
 }
 
+/* NULL if there was none. */
+static json_t *eval_object(const isb__train_eval *eval) {
+    if (eval->step == ISB__NO_STEP) return NULL;
+    return json_pack("{s:I, s:f}", "step", (json_int_t)eval->step, "loss", eval->nats);
+}
+
 /* The whole state; takes `files`.  NULL: no memory. */
 static json_t *state_object(const isb__train_snapshot *s, json_t *files) {
     const isb__train_progress *p = s->progress;
     char sum[CHECKSUM_NBYTES];
     json_t *root = json_pack(
-        "{s:s, s:i, s:I, s:I, s:f, s:I, s:s, s:s?, s:s, s:s, s:o, s:o}", "format", FORMAT_NAME,
+        "{s:s, s:i, s:I, s:I, s:f, s:I, s:o*, s:o*, s:s, s:s?, s:s?, s:s, s:s, s:o, s:o}", "format",
+        FORMAT_NAME,
         "version", FORMAT_VERSION, "step", (json_int_t)p->step, "tokens", (json_int_t)p->tokens,
         "seconds", p->seconds, "loader_position", (json_int_t)(p->step * s->settings->accumulate),
-        "fingerprint", s->fingerprint, "dataset_prefix", s->dataset_prefix, "tokenizer",
-        s->model->tokenizer, isb__identity_key(s->model->tokenizer), s->model->tokenizer_identity,
+        "valid", eval_object(&p->last), "best", eval_object(&p->best), "fingerprint",
+        s->fingerprint, "dataset_prefix", s->dataset_prefix, "device", s->settings->device,
+        "tokenizer", s->model->tokenizer, isb__identity_key(s->model->tokenizer), s->model->tokenizer_identity,
         "options", isb__settings_to_json(s->settings), "files", files);
     if (root && checksum_json(root, sum) &&
         json_object_set_new(root, "checksum", json_string(sum)) == 0)
@@ -226,8 +235,7 @@ static isb_status explain_no_space(isb_context *ctx) {
     snprintf(cause, sizeof cause, "%s", isb_context_error(ctx));
     return isb__fail(
         ctx, ISB_ERR_NO_SPACE,
-        "%s; no checkpoint was written and the older ones are untouched: free some space "
-        "and resume",
+        "%s; no checkpoint was written and the older ones are untouched: free some space",
         cause);
 }
 
@@ -249,6 +257,38 @@ fail:
     isb__free(ctx, path);
     isb__free(ctx, temporary);
     return status;
+}
+
+/* ---- numbers that are none ---- */
+
+static size_t first_not_finite(const float *x, size_t n) {
+    size_t i = 0;
+    while (i < n && isfinite(x[i])) ++i;
+    return i;
+}
+
+/* The losses (spikes.h) are not for this. */
+static isb_status check_finite(isb_context *ctx, size_t n, const isb__tensor_ref *refs,
+                               const char *where) {
+    for (size_t i = 0; i < n; ++i) {
+        const size_t count = refs[i].rows * refs[i].cols,
+                     at = first_not_finite(refs[i].data, count);
+        if (at == count) continue;
+        return isb__fail(ctx, ISB_ERR_CORRUPT,
+                         "%s: the tensor %s has %g at element %zu of %zu, which no training can "
+                         "go on from; take an earlier checkpoint or another model",
+                         where, refs[i].name, (double)refs[i].data[at], at, count);
+    }
+    return ISB_OK;
+}
+
+isb_status isb__model_check_finite(isb_context *ctx, const isb_model *model, const char *where) {
+    for (size_t i = 0; i < model->n_tensors; ++i) {
+        const isb__tensor *t = &model->tensors[i];
+        const isb__tensor_ref ref = {t->name, t->rows, t->cols, model->data + t->offset};
+        ISB_TRY(check_finite(ctx, 1, &ref, where));
+    }
+    return ISB_OK;
 }
 
 /* ---- finding ---- */
@@ -276,14 +316,24 @@ static isb_status check_state(isb__checkpoint *c, const char *path) {
                      expected);
 }
 
+static isb__train_eval read_eval(const json_t *root, const char *name) {
+    const json_t *eval = json_object_get(root, name);
+    if (!eval) return (isb__train_eval){ISB__NO_STEP, 0};
+    return (isb__train_eval){(uint64_t)json_integer_value(json_object_get(eval, "step")),
+                             json_real_value(json_object_get(eval, "loss"))};
+}
+
 /* With the checksum right, the fields are those that were written. */
 static void take_fields(isb__checkpoint *c) {
     c->options = json_object_get(c->state, "options");
     c->fingerprint = json_string_value(json_object_get(c->state, "fingerprint"));
     c->dataset_prefix = json_string_value(json_object_get(c->state, "dataset_prefix"));
-    c->step = (uint64_t)json_integer_value(json_object_get(c->state, "step"));
-    c->tokens = (uint64_t)json_integer_value(json_object_get(c->state, "tokens"));
-    c->seconds = json_real_value(json_object_get(c->state, "seconds"));
+    c->device = json_string_value(json_object_get(c->state, "device"));
+    c->progress.step = (uint64_t)json_integer_value(json_object_get(c->state, "step"));
+    c->progress.tokens = (uint64_t)json_integer_value(json_object_get(c->state, "tokens"));
+    c->progress.seconds = json_real_value(json_object_get(c->state, "seconds"));
+    c->progress.last = read_eval(c->state, "valid");
+    c->progress.best = read_eval(c->state, "best");
 }
 
 static isb_status read_state(isb__checkpoint *c) {
@@ -372,9 +422,10 @@ isb_status isb__checkpoint_load_trainer(const isb__checkpoint *c, const isb__tra
     char *path = NULL;
     size_t n;
     isb_status status = ISB_OK;
-    ISB_TRY_GOTO(list_tensors(c->ctx, trainer, c->step, losses, &refs, &n));
+    ISB_TRY_GOTO(list_tensors(c->ctx, trainer, c->progress.step, losses, &refs, &n));
     ISB_TRY_GOTO(isb__path_join(c->ctx, c->dir, "optimizer.safetensors", &path));
     ISB_TRY_GOTO(isb__safetensors_read(c->ctx, path, n, refs));
+    ISB_TRY_GOTO(check_finite(c->ctx, trainer->ops->n_states(trainer), refs, path));
 fail:
     isb__free(c->ctx, path);
     isb__free(c->ctx, refs);
@@ -414,8 +465,27 @@ fail:
     return status;
 }
 
-static const char *const run_files[] = {"checkpoints", "log.jsonl", "config.json",
-                                        "model.safetensors", "tokenizer.isb-codebook"};
+isb_status isb__best_publish(isb_context *ctx, const isb_model *model, const isb__train_data *data,
+                             const char *out_dir) {
+    char *temporary = NULL, *path = NULL;
+    isb_status status = ISB_OK;
+    ISB_TRY_GOTO(isb__path_join(ctx, out_dir, ".best.tmp", &temporary));
+    ISB_TRY_GOTO(isb__path_join(ctx, out_dir, "best", &path));
+    ISB_TRY_GOTO(isb__dir_remove(ctx, temporary));
+    ISB_TRY_GOTO(isb__dir_create(ctx, temporary));
+    ISB_TRY_GOTO(isb__model_save(ctx, model, temporary));
+    ISB_TRY_GOTO(isb__train_data_copy_tokenizer(data, temporary));
+    ISB_TRY_GOTO(isb__dir_commit(ctx, temporary, path));
+fail:
+    if (status != ISB_OK && temporary) (void)isb__dir_remove(ctx, temporary);
+    isb__free(ctx, path);
+    isb__free(ctx, temporary);
+    return status;
+}
+
+static const char *const run_files[] = {
+    "checkpoints",       "log.jsonl", "config.json", "model.safetensors", "tokenizer.isb-codebook",
+    "best",              "best.old",  ".best.tmp",   ".latest.tmp"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists) {

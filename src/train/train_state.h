@@ -3,8 +3,9 @@
  *   OUT/checkpoints/step-00000200/
  *     config.json, model.safetensors   the model
  *     optimizer.safetensors            the trainer's tensors, and the loss of every step so far
- *     state.json                       step, tokens, seconds, position in the data, options, data
- *                                      fingerprint, checksums of the three files and of itself
+ *     state.json                       step, tokens, seconds, position in the data, evaluations,
+ *                                      options, data fingerprint, checksums of the three files and
+ *                                      of itself
  *
  * There is no other state: initial weights, order of rows and cuts are pure functions of seed
  * and position. */
@@ -14,12 +15,22 @@
 #include <jansson.h>
 
 #include "nn/model.h"
+#include "train/train_data.h"
 #include "train/trainer.h"
 
+#define ISB__NO_STEP UINT64_MAX
+
+/* A measurement on the validation data. */
+typedef struct isb__train_eval {
+    uint64_t step; /* ISB__NO_STEP: there was none */
+    double nats;   /* per target */
+} isb__train_eval;
+
 typedef struct isb__train_progress {
-    uint64_t step, tokens; /* done so far */
-    double seconds;        /* training proper */
-    float *losses;         /* [step] nats per target of each step */
+    uint64_t step, tokens;      /* done so far */
+    double seconds;             /* training proper */
+    float *losses;              /* [step] nats per target of each step; spikes.h */
+    isb__train_eval last, best; /* best: of the model in OUT/best */
 } isb__train_progress;
 
 /* What is saved; all borrowed. */
@@ -49,14 +60,15 @@ typedef struct isb__checkpoint {
     json_t *state;
     const json_t *options;                    /* for isb__settings_merge() */
     const char *fingerprint, *dataset_prefix; /* in `state`; prefix may be NULL */
-    uint64_t step, tokens;
-    double seconds;
+    const char *device; /* in `state`; may be NULL */
+    isb__train_progress progress; /* without losses */
 } isb__checkpoint;
 /* The newest that is whole: every checksum is verified, and damaged ones are skipped with a
  * warning in the log. Errors: NOT_FOUND (there is none), CORRUPT (there are some, all damaged). */
 isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__checkpoint *checkpoint);
 void isb__checkpoint_close(isb__checkpoint *checkpoint);
-/* Fills the trainer's host tensors, to be pushed, and losses [step]. */
+/* Fills the trainer's host tensors, to be pushed, and losses [progress.step].  Errors: CORRUPT
+ * also for numbers that are not finite. */
 isb_status isb__checkpoint_load_trainer(const isb__checkpoint *checkpoint,
                                         const isb__trainer *trainer, float *losses);
 
@@ -64,5 +76,10 @@ isb_status isb__checkpoint_load_trainer(const isb__checkpoint *checkpoint,
  * config.json carries the identity of the weights, so a pair torn by a crash between the two is
  * refused by the loader, and resuming mends it. */
 isb_status isb__model_publish(isb_context *ctx, const isb_model *model, const char *out_dir);
+/* Writes the model and its tokenizer to OUT/best, a whole folder or the one before. */
+isb_status isb__best_publish(isb_context *ctx, const isb_model *model, const isb__train_data *data,
+                             const char *out_dir);
+/* CORRUPT, with the first tensor that has a number which is not finite; `where`: for the text. */
+isb_status isb__model_check_finite(isb_context *ctx, const isb_model *model, const char *where);
 
 #endif
