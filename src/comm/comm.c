@@ -52,8 +52,8 @@ struct isb__comm {
     size_t n_requests;
     float *scratch; /* [size][chunk] */
     size_t chunk;
-    double *statuses; /* [size], for agreeing */
-    size_t *parts;    /* [size + 1], for what is divided evenly */
+    double *statuses;           /* [size], for agreeing */
+    size_t *parts;              /* [size + 1], for what is divided evenly */
     char (*hosts)[HOST_NBYTES]; /* [size] */
 };
 
@@ -68,11 +68,11 @@ uint64_t isb__comm_nbytes(const isb__comm *comm) { return comm ? comm->nbytes : 
 
 static isb_status fail_lost(isb__comm *comm, int lost) {
     comm->failure = ISB_ERR_RANK;
-    return isb__fail(comm->ctx, ISB_ERR_RANK,
-                     "process %d of %d, on %s, has given no sign of life for %.0f seconds; the last "
-                     "checkpoint is whole: see what became of that machine, and resume",
-                     lost, comm->size, comm->hosts[lost][0] ? comm->hosts[lost] : "?",
-                     comm->timeout_s);
+    return isb__fail(
+        comm->ctx, ISB_ERR_RANK,
+        "process %d of %d, on %s, has given no sign of life for %.0f seconds; the last "
+        "checkpoint is whole: see what became of that machine, and resume",
+        lost, comm->size, comm->hosts[lost][0] ? comm->hosts[lost] : "?", comm->timeout_s);
 }
 
 static isb_status fail_link(isb__comm *comm) {
@@ -135,12 +135,6 @@ static isb_status wait_posted(isb__comm *comm) {
 
 /* ---- moving parts ---- */
 
-typedef enum move { GATHER_ALL, GATHER_ROOT, SCATTER_ROOT } move;
-
-static bool moves(move how, int root, int from, int to) {
-    return how == GATHER_ALL || (how == GATHER_ROOT ? to == root : from == root);
-}
-
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /* What lies between `at` and at + chunk of a part. */
@@ -158,23 +152,60 @@ static size_t longest_part(const isb__comm *comm, const size_t *parts) {
     return longest;
 }
 
-/* Parts of x, in items of `unit` bytes, go from their owners to all or to root, or from root to
- * their owners. */
-static isb_status move_parts(isb__comm *comm, move how, int root, const size_t *parts, size_t unit,
-                             void *x) {
+static isb_status send_piece(isb__comm *comm, int to, const char *x, size_t at, size_t n,
+                             size_t unit) {
+    return n > 0 ? post_send(comm, to, x + at * unit, n * unit) : ISB_OK;
+}
+
+static isb_status receive_piece(isb__comm *comm, int from, char *x, size_t at, size_t n,
+                                size_t unit) {
+    return n > 0 ? post_receive(comm, from, x + at * unit, n * unit) : ISB_OK;
+}
+
+/* Parts of x, in items of `unit` bytes, go from their owners to all. */
+static isb_status all_gather(isb__comm *comm, const size_t *parts, size_t unit, void *x) {
     const size_t longest = longest_part(comm, parts), chunk = MOVE_NBYTES / unit;
-    const bool scatter = how == SCATTER_ROOT;
+    const int me = comm->rank;
     for (size_t at = 0; at < longest; at += chunk) {
         for (int k = 1; k < comm->size; ++k) {
-            const int to = (comm->rank + k) % comm->size,
-                      from = (comm->rank + comm->size - k) % comm->size;
-            const int out = scatter ? to : comm->rank, in = scatter ? comm->rank : from;
-            const size_t n_in = piece(parts, in, at, chunk), n_out = piece(parts, out, at, chunk);
-            if (n_in > 0 && moves(how, root, from, comm->rank))
-                ISB_TRY(post_receive(comm, from, (char *)x + (parts[in] + at) * unit, n_in * unit));
-            if (n_out > 0 && moves(how, root, comm->rank, to))
-                ISB_TRY(post_send(comm, to, (char *)x + (parts[out] + at) * unit, n_out * unit));
+            const int to = (me + k) % comm->size, from = (me + comm->size - k) % comm->size;
+            ISB_TRY(receive_piece(comm, from, x, parts[from] + at, piece(parts, from, at, chunk),
+                                  unit));
+            ISB_TRY(send_piece(comm, to, x, parts[me] + at, piece(parts, me, at, chunk), unit));
         }
+        ISB_TRY(wait_posted(comm));
+    }
+    return ISB_OK;
+}
+
+/* From all to rank 0's `all`. */
+static isb_status gather(isb__comm *comm, const size_t *parts, size_t unit, const void *mine,
+                         void *all) {
+    const size_t longest = longest_part(comm, parts), chunk = MOVE_NBYTES / unit;
+    const int me = comm->rank;
+    for (size_t at = 0; at < longest; at += chunk) {
+        for (int r = 1; r < comm->size && me == 0; ++r) {
+            ISB_TRY(receive_piece(comm, r, all, parts[r] + at, piece(parts, r, at, chunk), unit));
+        }
+        if (me != 0) ISB_TRY(send_piece(comm, 0, mine, at, piece(parts, me, at, chunk), unit));
+        ISB_TRY(wait_posted(comm));
+    }
+    if (me == 0 && parts[1] > 0) memcpy(all, mine, parts[1] * unit);
+    return ISB_OK;
+}
+
+/* From root's `all` to mine on the others. */
+static isb_status scatter(isb__comm *comm, int root, const size_t *parts, size_t unit,
+                          const void *all, void *mine) {
+    const size_t longest = longest_part(comm, parts), chunk = MOVE_NBYTES / unit;
+    const int me = comm->rank;
+    for (size_t at = 0; at < longest; at += chunk) {
+        for (int r = 0; r < comm->size && me == root; ++r) {
+            if (r == me) continue;
+            ISB_TRY(send_piece(comm, r, all, parts[r] + at, piece(parts, r, at, chunk), unit));
+        }
+        if (me != root)
+            ISB_TRY(receive_piece(comm, root, mine, at, piece(parts, me, at, chunk), unit));
         ISB_TRY(wait_posted(comm));
     }
     return ISB_OK;
@@ -199,8 +230,9 @@ static isb_status broadcast(isb__comm *comm, int root, size_t nbytes, void *data
     if (nbytes == 0) return ISB_OK;
     if (nbytes <= FLAT_NBYTES) return broadcast_flat(comm, root, nbytes, data);
     divide(nbytes, comm->size, comm->parts);
-    ISB_TRY(move_parts(comm, SCATTER_ROOT, root, comm->parts, 1, data));
-    return move_parts(comm, GATHER_ALL, root, comm->parts, 1, data);
+    char *mine = (char *)data + comm->parts[comm->rank];
+    ISB_TRY(scatter(comm, root, comm->parts, 1, data, mine));
+    return all_gather(comm, comm->parts, 1, data);
 }
 
 /* ---- sums ---- */
@@ -236,8 +268,7 @@ static isb_status reduce_scatter(isb__comm *comm, const size_t *parts, float *x)
             if (n_mine > 0)
                 ISB_TRY(post_receive(comm, from, comm->scratch + (size_t)from * chunk,
                                      n_mine * sizeof *x));
-            if (n_out > 0)
-                ISB_TRY(post_send(comm, to, x + parts[to] + at, n_out * sizeof *x));
+            if (n_out > 0) ISB_TRY(post_send(comm, to, x + parts[to] + at, n_out * sizeof *x));
         }
         ISB_TRY(wait_posted(comm));
         addition a = {comm, x + parts[me] + at, n_mine};
@@ -264,14 +295,14 @@ static isb_status sum_few(isb__comm *comm, size_t count, double *x) {
 
 /* ---- the calls: one process has nothing to do; time is counted ---- */
 
-#define TIMED(comm, call)                                   \
-    do {                                                    \
-        if (isb__comm_size(comm) == 1) return ISB_OK;       \
-        ISB_TRY(check_failed(comm));                        \
-        const double begin_s = isb__now_s();                \
-        const isb_status timed_status = (call);             \
-        (comm)->seconds += isb__now_s() - begin_s;          \
-        return timed_status;                                \
+#define TIMED(comm, call)                             \
+    do {                                              \
+        if (isb__comm_size(comm) == 1) return ISB_OK; \
+        ISB_TRY(check_failed(comm));                  \
+        const double begin_s = isb__now_s();          \
+        const isb_status timed_status = (call);       \
+        (comm)->seconds += isb__now_s() - begin_s;    \
+        return timed_status;                          \
     } while (0)
 
 static isb_status sum_all(isb__comm *comm, size_t count, double *x) {
@@ -288,10 +319,18 @@ isb_status isb__comm_reduce_scatter_f32(isb__comm *comm, const size_t *parts, fl
     TIMED(comm, reduce_scatter(comm, parts, x));
 }
 isb_status isb__comm_all_gather_f32(isb__comm *comm, const size_t *parts, float *x) {
-    TIMED(comm, move_parts(comm, GATHER_ALL, 0, parts, sizeof *x, x));
+    TIMED(comm, all_gather(comm, parts, sizeof *x, x));
 }
-isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, float *x) {
-    TIMED(comm, move_parts(comm, GATHER_ROOT, 0, parts, sizeof *x, x));
+isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, const float *mine,
+                                float *all) {
+    if (isb__comm_size(comm) == 1 && parts[1] > 0) memcpy(all, mine, parts[1] * sizeof *all);
+    TIMED(comm, gather(comm, parts, sizeof *all, mine, all));
+}
+isb_status isb__comm_scatter_f32(isb__comm *comm, const size_t *parts, const float *all,
+                                 float *mine) {
+    const size_t n = isb__comm_rank(comm) == 0 ? parts[1] : 0; /* the root's own */
+    if (n > 0) memcpy(mine, all, n * sizeof *mine);
+    TIMED(comm, scatter(comm, 0, parts, sizeof *mine, all, mine));
 }
 isb_status isb__comm_broadcast(isb__comm *comm, int root, size_t nbytes, void *data) {
     TIMED(comm, broadcast(comm, root, nbytes, data));
@@ -354,8 +393,8 @@ isb_status isb__comm_agree(isb__comm *comm, isb_status status) {
 
 static isb_status allocate(isb__comm *comm) {
     const size_t R = (size_t)comm->size;
-    comm->chunk = SCRATCH_FLOATS / R > SCRATCH_FLOATS_EACH ? SCRATCH_FLOATS / R
-                                                           : SCRATCH_FLOATS_EACH;
+    comm->chunk =
+        SCRATCH_FLOATS / R > SCRATCH_FLOATS_EACH ? SCRATCH_FLOATS / R : SCRATCH_FLOATS_EACH;
     ISB_TRY(isb__alloc_array(comm->ctx, 2 * R, sizeof *comm->requests, &comm->requests));
     ISB_TRY(isb__alloc_array(comm->ctx, R, sizeof *comm->statuses, &comm->statuses));
     ISB_TRY(isb__alloc_array(comm->ctx, R + 1, sizeof *comm->parts, &comm->parts));
@@ -373,7 +412,7 @@ static double timeout_setting(void) {
 static isb_status exchange_hosts(isb__comm *comm) {
     divide((size_t)comm->size, comm->size, comm->parts);
     gethostname(comm->hosts[comm->rank], HOST_NBYTES - 1);
-    return move_parts(comm, GATHER_ALL, 0, comm->parts, HOST_NBYTES, comm->hosts);
+    return all_gather(comm, comm->parts, HOST_NBYTES, comm->hosts);
 }
 
 static isb_status join(isb__comm *comm) {

@@ -33,10 +33,15 @@ uint64_t isb__comm_nbytes(const isb__comm *comm);
 isb_status isb__comm_sum_f64(isb__comm *comm, size_t count, double *x);
 /* parts [size + 1], ascending.  After reduce_scatter, x[parts[r] .. parts[r+1]) on rank r is the
  * sum over ranks, and the rest of x is undefined.  After all_gather, every rank has every part as
- * its owner had it; after gather, rank 0 has. */
+ * its owner had it. */
 isb_status isb__comm_reduce_scatter_f32(isb__comm *comm, const size_t *parts, float *x);
 isb_status isb__comm_all_gather_f32(isb__comm *comm, const size_t *parts, float *x);
-isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, float *x);
+/* Every rank's part to rank 0, and back.  mine: this rank's part; all: read or written on rank 0
+ * only. */
+isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, const float *mine,
+                                float *all);
+isb_status isb__comm_scatter_f32(isb__comm *comm, const size_t *parts, const float *all,
+                                 float *mine);
 isb_status isb__comm_broadcast(isb__comm *comm, int root, size_t nbytes, void *data);
 /* One outcome for all: the failure of the lowest rank that has one, with its text; interruptions
  * count less than failures. */

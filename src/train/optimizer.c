@@ -1,6 +1,6 @@
 /* AdamW and Adafactor over fixed slices of tensors.
  *
- * AdamW keeps two numbers per parameter and is one pass of ops->adamw.
+ * AdamW keeps two numbers per parameter and is one pass of ops->adamw, by each rank over its share.
  *
  * Adafactor keeps, for a matrix with both sides at least 128, only the means of the squared
  * gradient over each row and each column; their product, divided by the overall mean, stands for
@@ -25,6 +25,7 @@
 #include "base/plan.h"
 #include "base/threads.h"
 #include "kernels/ops.h"
+#include "train/shares.h"
 
 enum { SLICE = 1 << 16, CHUNK = 1024, MIN_FACTORED = 128, MAX_MOMENTS = 2 };
 #define EPS_SQUARE 1e-30
@@ -33,7 +34,7 @@ enum { SLICE = 1 << 16, CHUNK = 1024, MIN_FACTORED = 128, MAX_MOMENTS = 2 };
 
 typedef struct moments {
     bool factored;
-    float *first, *second;        /* AdamW: both; Adafactor, not factored: second.  [count] */
+    float *second;                /* Adafactor, not factored: [count] */
     float *row, *col;             /* factored: [rows], [cols] */
     float *row_scale, *col_scale; /* scratch: 1 / sqrt(row / mean), 1 / sqrt(col) */
     size_t first_slice, end_slice;
@@ -47,6 +48,12 @@ typedef struct slice {
     double grad_sq, update_sq, param_sq;
 } slice;
 
+/* AdamW's two moments of a block of tensors: this rank's part of them, and all of them after
+ * pull() on rank 0.  With one rank these are the same. */
+typedef struct block_state {
+    float *mine[MAX_MOMENTS], *all[MAX_MOMENTS];
+} block_state;
+
 struct isb__optimizer {
     isb_context *ctx;
     const isb__ops *ops;
@@ -55,7 +62,12 @@ struct isb__optimizer {
     isb__param *params; /* [n_params] */
     moments *moments;   /* [n_params] */
     slice *slices;      /* [n_slices] */
-    char (*names)[112]; /* [n_params * MAX_MOMENTS] */
+    isb__shares shares;
+    size_t n_mine, *mine; /* [n_slices]: the slices of this rank's share, ascending */
+    block_state *states;  /* [shares.n_blocks]; AdamW */
+    void *pulled_block;   /* the memory of `all` on rank 0 */
+    bool pulled;          /* and not stepped since; on all ranks */
+    char (*names)[112];   /* [n_params * MAX_MOMENTS] */
     void *block;
     size_t nbytes;
     /* the step under way */
@@ -83,9 +95,8 @@ static size_t n_slices_of(const isb__optimizer *o, const isb__param *t) {
 static void plan_tensor(isb__optimizer *o, isb__plan *plan, size_t index) {
     const isb__param *t = &o->params[index];
     moments *m = &o->moments[index];
+    if (o->options.kind == ISB_OPTIMIZER_ADAMW) return;
     m->factored = is_factored(o, t);
-    if (o->options.kind == ISB_OPTIMIZER_ADAMW)
-        isb__plan_add(plan, "adamw m", count_of(t) * sizeof(float), &m->first);
     if (!m->factored) {
         isb__plan_add(plan, "second moment", count_of(t) * sizeof(float), &m->second);
         return;
@@ -114,6 +125,38 @@ static void lay_slices(isb__optimizer *o, isb__plan *plan) {
     }
 }
 
+/* Pieces are slices: whole tensors' slices never lie on two ranks. */
+static isb_status divide(isb__optimizer *o) {
+    isb__piece *pieces = NULL;
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_slices, sizeof *pieces, &pieces));
+    for (size_t i = 0; i < o->n_slices; ++i) {
+        const slice *s = &o->slices[i];
+        const isb__param *t = &o->params[s->tensor];
+        pieces[i] = (isb__piece){t->data + s->begin, t->grad + s->begin, s->end - s->begin};
+    }
+    const isb_status status =
+        isb__shares_create(o->ctx, o->options.comm, o->n_slices, pieces, &o->shares);
+    isb__free(o->ctx, pieces);
+    ISB_TRY(status);
+    ISB_TRY(isb__alloc_array(o->ctx, o->n_slices, sizeof *o->mine, &o->mine));
+    for (size_t i = 0; i < o->n_slices; ++i) {
+        const slice *s = &o->slices[i];
+        if (isb__shares_own(&o->shares, o->params[s->tensor].data + s->begin))
+            o->mine[o->n_mine++] = i;
+    }
+    return isb__alloc_array(o->ctx, o->shares.n_blocks, sizeof *o->states, &o->states);
+}
+
+static void plan_adamw(isb__optimizer *o, isb__plan *plan) {
+    for (size_t b = 0; b < o->shares.n_blocks; ++b) {
+        const size_t n = isb__block_count(&o->shares, &o->shares.blocks[b]);
+        for (int k = 0; k < MAX_MOMENTS; ++k)
+            isb__plan_add(plan, "adamw moment", n * sizeof(float), &o->states[b].mine[k]);
+    }
+}
+
+static bool is_alone(const isb__optimizer *o) { return isb__comm_size(o->options.comm) == 1; }
+
 static isb_status allocate(isb__optimizer *o) {
     for (size_t i = 0; i < o->n_params; ++i) o->n_slices += n_slices_of(o, &o->params[i]);
     ISB_TRY(isb__alloc_array(o->ctx, o->n_params, sizeof *o->moments, &o->moments));
@@ -123,23 +166,44 @@ static isb_status allocate(isb__optimizer *o) {
     isb__plan_begin(&plan, o->ctx);
     for (size_t i = 0; i < o->n_params; ++i) plan_tensor(o, &plan, i);
     lay_slices(o, &plan);
+    const isb_status status = divide(o);
+    if (status != ISB_OK) {
+        isb__plan_cancel(&plan);
+        return status;
+    }
+    if (o->options.kind == ISB_OPTIMIZER_ADAMW) plan_adamw(o, &plan);
     o->nbytes = isb__plan_nbytes(&plan);
-    return isb__plan_commit(&plan, &o->block);
+    ISB_TRY(isb__plan_commit(&plan, &o->block));
+    for (size_t b = 0; b < o->shares.n_blocks && is_alone(o); ++b)
+        memcpy(o->states[b].all, o->states[b].mine, sizeof o->states[b].all);
+    return ISB_OK;
+}
+
+/* ---- the state ---- */
+
+/* AdamW's moment k of a tensor, whole; NULL: only in parts. */
+static float *whole_moment(const isb__optimizer *o, const isb__param *t, int k) {
+    const isb__block *block = isb__shares_block(&o->shares, t->data);
+    float *all = o->states[block - o->shares.blocks].all[k];
+    return all ? all + (t->data - block->data) : NULL;
 }
 
 /* Names and lists every tensor of the state, in a fixed order; returns how many there are.  refs
  * may be NULL. */
 static size_t list_states(const isb__optimizer *o, isb__tensor_ref *refs) {
+    const bool adamw = o->options.kind == ISB_OPTIMIZER_ADAMW;
     size_t n = 0;
     for (size_t i = 0; i < o->n_params; ++i) {
         const isb__param *t = &o->params[i];
         const moments *m = &o->moments[i];
-        const isb__tensor_ref candidates[] = {{"first.", t->rows, t->cols, m->first},
-                                              {"second.", t->rows, t->cols, m->second},
-                                              {"row.", 1, t->rows, m->row},
-                                              {"col.", 1, t->cols, m->col}};
+        const isb__tensor_ref candidates[] = {
+            {"first.", t->rows, t->cols, adamw ? whole_moment(o, t, 0) : NULL},
+            {"second.", t->rows, t->cols, adamw ? whole_moment(o, t, 1) : m->second},
+            {"row.", 1, t->rows, m->row},
+            {"col.", 1, t->cols, m->col}};
         for (size_t k = 0; k < sizeof candidates / sizeof *candidates; ++k) {
-            if (!candidates[k].data) continue;
+            const bool there = adamw ? k < MAX_MOMENTS : candidates[k].data != NULL;
+            if (!there) continue;
             snprintf(o->names[n], sizeof o->names[n], "%s%s", candidates[k].name, t->name);
             if (refs) {
                 refs[n] = candidates[k];
@@ -194,7 +258,11 @@ fail:
 
 void isb__optimizer_free(isb__optimizer *o) {
     if (!o) return;
+    isb__free(o->ctx, o->pulled_block);
     isb__free(o->ctx, o->block);
+    isb__free(o->ctx, o->states);
+    isb__free(o->ctx, o->mine);
+    isb__shares_free(&o->shares);
     isb__free(o->ctx, o->names);
     isb__free(o->ctx, o->slices);
     isb__free(o->ctx, o->moments);
@@ -216,15 +284,18 @@ void isb__optimizer_zero(isb__optimizer *o) { isb__parallel(o->ctx, o->n_slices,
 static void norm_task(void *arg, size_t task, int thread) {
     const isb__optimizer *o = arg;
     (void)thread;
-    slice *s = &o->slices[task];
+    slice *s = &o->slices[o->mine[task]];
     s->grad_sq = o->ops->sumsq(s->end - s->begin, o->params[s->tensor].grad + s->begin);
 }
 
-double isb__optimizer_grad_norm(isb__optimizer *o) {
+isb_status isb__optimizer_reduce(isb__optimizer *o, double *norm) {
     double total = 0;
-    isb__parallel(o->ctx, o->n_slices, norm_task, o);
-    for (size_t i = 0; i < o->n_slices; ++i) total += o->slices[i].grad_sq;
-    return sqrt(total);
+    ISB_TRY(isb__shares_reduce(&o->shares, o->options.kind == ISB_OPTIMIZER_ADAFACTOR));
+    isb__parallel(o->ctx, o->n_mine, norm_task, o);
+    for (size_t i = 0; i < o->n_mine; ++i) total += o->slices[o->mine[i]].grad_sq;
+    ISB_TRY(isb__comm_sum_f64(o->options.comm, 1, &total));
+    *norm = sqrt(total);
+    return ISB_OK;
 }
 
 /* ---- AdamW ---- */
@@ -232,12 +303,15 @@ double isb__optimizer_grad_norm(isb__optimizer *o) {
 static void adamw_task(void *arg, size_t task, int thread) {
     const isb__optimizer *o = arg;
     (void)thread;
-    const slice *s = &o->slices[task];
+    const slice *s = &o->slices[o->mine[task]];
     const isb__param *t = &o->params[s->tensor];
-    const moments *m = &o->moments[s->tensor];
     const isb__optimizer_options *a = &o->options;
-    o->ops->adamw(s->end - s->begin, t->data + s->begin, t->grad + s->begin, m->first + s->begin,
-                  m->second + s->begin, (float)o->gscale, (float)o->lr, (float)a->beta1,
+    float *data = t->data + s->begin;
+    const isb__block *block = isb__shares_block(&o->shares, data);
+    const block_state *state = &o->states[block - o->shares.blocks];
+    const size_t at = (size_t)(data - block->data) - isb__block_begin(&o->shares, block);
+    o->ops->adamw(s->end - s->begin, data, t->grad + s->begin, state->mine[0] + at,
+                  state->mine[1] + at, (float)o->gscale, (float)o->lr, (float)a->beta1,
                   (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
                   t->decay ? (float)a->weight_decay : 0.0f);
 }
@@ -245,7 +319,7 @@ static void adamw_task(void *arg, size_t task, int thread) {
 static void adamw_step(isb__optimizer *o, uint64_t step) {
     o->correct1 = (float)(1 / (1 - pow(o->options.beta1, (double)(step + 1))));
     o->correct2 = (float)(1 / (1 - pow(o->options.beta2, (double)(step + 1))));
-    isb__parallel(o->ctx, o->n_slices, adamw_task, o);
+    isb__parallel(o->ctx, o->n_mine, adamw_task, o);
 }
 
 /* ---- Adafactor ---- */
@@ -334,8 +408,7 @@ static void norms_task(void *arg, size_t task, int thread) {
     slice *s = &o->slices[task];
     float u[CHUNK];
     s->update_sq = 0;
-    s->param_sq =
-        o->ops->sumsq(s->end - s->begin, o->params[s->tensor].data + s->begin);
+    s->param_sq = o->ops->sumsq(s->end - s->begin, o->params[s->tensor].data + s->begin);
     for (size_t begin = s->begin, n; begin < s->end; begin += n) {
         n = chunk_nelements(o, s, begin);
         update_chunk(o, s->tensor, begin, n, u);
@@ -381,12 +454,81 @@ static void adafactor_step(isb__optimizer *o, uint64_t step) {
     isb__parallel(o->ctx, o->n_slices, apply_task, o);
 }
 
-void isb__optimizer_step(isb__optimizer *o, double gscale, double lr, uint64_t step) {
+static void drop_pulled(isb__optimizer *o) {
+    if (!o->pulled) return;
+    isb__free(o->ctx, o->pulled_block);
+    o->pulled_block = NULL;
+    o->pulled = false;
+    for (size_t b = 0; b < o->shares.n_blocks; ++b)
+        memset(o->states[b].all, 0, sizeof o->states[b].all);
+}
+
+isb_status isb__optimizer_step(isb__optimizer *o, double gscale, double lr, uint64_t step) {
+    drop_pulled(o);
     o->gscale = gscale;
     o->lr = lr;
-    if (o->options.kind == ISB_OPTIMIZER_ADAMW) {
-        adamw_step(o, step);
-    } else {
+    if (o->options.kind == ISB_OPTIMIZER_ADAFACTOR) {
         adafactor_step(o, step);
+        return ISB_OK;
     }
+    adamw_step(o, step);
+    return isb__shares_gather(&o->shares);
+}
+
+/* ---- checkpoints ---- */
+
+static isb_status allocate_pulled(isb__optimizer *o) {
+    isb__plan plan;
+    if (o->pulled_block || isb__comm_rank(o->options.comm) != 0) return ISB_OK;
+    isb__plan_begin(&plan, o->ctx);
+    for (size_t b = 0; b < o->shares.n_blocks; ++b) {
+        for (int k = 0; k < MAX_MOMENTS; ++k)
+            isb__plan_add(&plan, "whole moment", o->shares.blocks[b].n * sizeof(float),
+                          &o->states[b].all[k]);
+    }
+    return isb__plan_commit(&plan, &o->pulled_block);
+}
+
+isb_status isb__optimizer_pull(isb__optimizer *o) {
+    if (is_alone(o) || o->options.kind == ISB_OPTIMIZER_ADAFACTOR) return ISB_OK;
+    ISB_TRY(isb__comm_agree(o->options.comm, allocate_pulled(o)));
+    for (size_t b = 0; b < o->shares.n_blocks; ++b) {
+        const block_state *s = &o->states[b];
+        for (int k = 0; k < MAX_MOMENTS; ++k)
+            ISB_TRY(isb__comm_gather_f32(o->options.comm, o->shares.blocks[b].parts, s->mine[k],
+                                         s->all[k]));
+    }
+    o->pulled = true;
+    return ISB_OK;
+}
+
+static isb_status push_factors(isb__optimizer *o) {
+    isb__comm *comm = o->options.comm;
+    for (size_t i = 0; i < o->n_params; ++i) {
+        const isb__param *t = &o->params[i];
+        const moments *m = &o->moments[i];
+        if (m->second)
+            ISB_TRY(isb__comm_broadcast(comm, 0, count_of(t) * sizeof *m->second, m->second));
+        if (!m->row) continue;
+        ISB_TRY(isb__comm_broadcast(comm, 0, t->rows * sizeof *m->row, m->row));
+        ISB_TRY(isb__comm_broadcast(comm, 0, t->cols * sizeof *m->col, m->col));
+    }
+    return ISB_OK;
+}
+
+static isb_status push_moments(isb__optimizer *o) {
+    for (size_t b = 0; b < o->shares.n_blocks; ++b) {
+        const block_state *s = &o->states[b];
+        for (int k = 0; k < MAX_MOMENTS; ++k)
+            ISB_TRY(isb__comm_scatter_f32(o->options.comm, o->shares.blocks[b].parts, s->all[k],
+                                          s->mine[k]));
+    }
+    return ISB_OK;
+}
+
+isb_status isb__optimizer_push(isb__optimizer *o) {
+    if (is_alone(o)) return ISB_OK;
+    ISB_TRY(isb__shares_broadcast(&o->shares));
+    if (o->options.kind == ISB_OPTIMIZER_ADAFACTOR) return push_factors(o);
+    return o->pulled ? push_moments(o) : ISB_OK; /* never pulled: nothing is known beside zeros */
 }

@@ -1,12 +1,16 @@
 /* Optimisers: AdamW (Loshchilov and Hutter 2019) and Adafactor (Shazeer and Stern 2018, as in T5X).
  *
  * Work is cut into fixed slices of tensors, and sums over slices are made in order: a step's
- * result does not depend on the number of threads. */
+ * result does not depend on the number of threads.
+ *
+ * On several ranks, each keeps AdamW's state for its share of the parameters and updates those
+ * (shares.h); Adafactor's state is small, and every rank has all of it. */
 #ifndef ISB_TRAIN_OPTIMIZER_H
 #define ISB_TRAIN_OPTIMIZER_H
 
 #include <isobit/train.h>
 
+#include "comm/comm.h"
 #include "nn/checkpoint.h"
 #include "nn/model.h"
 
@@ -14,6 +18,7 @@ typedef struct isb__optimizer_options {
     isb_optimizer kind;
     double beta1, beta2, eps; /* AdamW */
     double weight_decay;      /* p -= lr * weight_decay * p, on matrices; 0: none */
+    isb__comm *comm;          /* borrowed; NULL: one process */
 } isb__optimizer_options;
 
 /* One tensor to train. */
@@ -37,14 +42,19 @@ void isb__optimizer_free(isb__optimizer *optimizer);
 /* Bytes of state and scratch. */
 size_t isb__optimizer_nbytes(const isb__optimizer *optimizer);
 
-/* Gradients become zero; the norm of all of them. */
+/* Gradients become zero. */
 void isb__optimizer_zero(isb__optimizer *optimizer);
-double isb__optimizer_grad_norm(isb__optimizer *optimizer);
-/* Updates the parameters from gscale * gradients.  step: 0 for the first. */
-void isb__optimizer_step(isb__optimizer *optimizer, double gscale, double lr, uint64_t step);
+/* Sums the gradients over the ranks; the norm of all of them.  Errors here and below: RANK. */
+isb_status isb__optimizer_reduce(isb__optimizer *optimizer, double *norm);
+/* Updates the parameters, on all ranks, from gscale * gradients.  step: 0 for the first. */
+isb_status isb__optimizer_step(isb__optimizer *optimizer, double gscale, double lr, uint64_t step);
 
+/* Rank 0 gets the whole state, in memory that the next step frees; and back: parameters and state
+ * of all ranks become those of rank 0.  Errors: NO_MEMORY. */
+isb_status isb__optimizer_pull(isb__optimizer *optimizer);
+isb_status isb__optimizer_push(isb__optimizer *optimizer);
 /* The state as named tensors, for checkpoints.  refs: [isb__optimizer_n_tensors()]; they point
- * into the optimiser. */
+ * into the optimiser.  On several ranks after pull(); data is NULL where this rank has not all. */
 size_t isb__optimizer_n_tensors(const isb__optimizer *optimizer);
 void isb__optimizer_tensors(const isb__optimizer *optimizer, isb__tensor_ref *refs);
 

@@ -44,9 +44,10 @@ typedef struct isb__trainer_ops {
                           isb__loss *loss);
     isb_status (*pull)(isb__trainer *trainer);
     isb_status (*push)(isb__trainer *trainer);
-    /* The optimiser's state (and, with composed embeddings, own and shared) as host tensors, to be
-     * written to a checkpoint after pull() on rank 0, or filled by loading before push() on every
-     * rank.  refs [n_states()] may not outlive the trainer. */
+    /* The optimiser's state (and, with composed embeddings, own and shared) as host tensors.  To
+     * save: pull(), then rank 0 writes them.  To load: pull(), every rank fills those that have
+     * data, push(), which spreads what only rank 0 has.  data is NULL where it is on rank 0 only.
+     * refs [n_states()] are good until the next step(). */
     size_t (*n_states)(const isb__trainer *trainer);
     void (*states)(const isb__trainer *trainer, isb__tensor_ref *refs);
     /* Host memory beside the model, and device memory; bytes. */

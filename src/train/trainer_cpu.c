@@ -44,10 +44,9 @@ static isb_status cpu_backward(isb__trainer *trainer, const isb__batch *batch, f
 
 static isb_status cpu_reduce(isb__trainer *trainer, double *norm) {
     const trainer_cpu *t = cpu_of(trainer);
-    if (t->compose)
+    if (t->compose) /* linear: the sum over ranks may follow */
         isb__compose_backward(t->compose, width(t), t->params[0].grad, t->dshared);
-    *norm = isb__optimizer_grad_norm(t->optimizer);
-    return ISB_OK;
+    return isb__optimizer_reduce(t->optimizer, norm);
 }
 
 /* The weights that the graph reads follow those that are trained. */
@@ -59,7 +58,7 @@ static void weights_changed(const trainer_cpu *t) {
 
 static isb_status cpu_step(isb__trainer *trainer, double gscale, double lr, uint64_t step) {
     const trainer_cpu *t = cpu_of(trainer);
-    isb__optimizer_step(t->optimizer, gscale, lr, step);
+    ISB_TRY(isb__optimizer_step(t->optimizer, gscale, lr, step));
     weights_changed(t);
     return ISB_OK;
 }
@@ -72,11 +71,11 @@ static isb_status cpu_forward(isb__trainer *trainer, const isb__batch *batch, fl
 /* ---- what is kept ---- */
 
 static isb_status cpu_pull(isb__trainer *trainer) {
-    (void)trainer;
-    return ISB_OK;
+    return isb__optimizer_pull(cpu_of(trainer)->optimizer);
 }
 
 static isb_status cpu_push(isb__trainer *trainer) {
+    ISB_TRY(isb__optimizer_push(cpu_of(trainer)->optimizer));
     weights_changed(cpu_of(trainer));
     return ISB_OK;
 }
@@ -168,8 +167,12 @@ static isb_status list_params(trainer_cpu *t) {
 
 isb_status isb__trainer_cpu_create(isb_context *ctx, isb_model *model,
                                    const isb__trainer_options *options, isb__trainer **trainer) {
+    const isb__graph_options graph = {
+        .B = options->B, .T = options->T, .training = 1, .recompute = options->recompute};
+    isb__optimizer_options optimizer = options->optimizer;
     trainer_cpu *t = NULL;
     isb_status status = ISB_OK;
+    optimizer.comm = options->comm;
     *trainer = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *t, &t));
     t->base = (isb__trainer){&cpu_ops, ctx, model, options->B, options->T};
@@ -177,9 +180,9 @@ isb_status isb__trainer_cpu_create(isb_context *ctx, isb_model *model,
     ISB_TRY_GOTO(check_compose(t));
     ISB_TRY_GOTO(allocate(t));
     ISB_TRY_GOTO(list_params(t));
-    ISB_TRY_GOTO(isb__graph_create(ctx, model, options->B, options->T, 1, 0, &t->graph));
+    ISB_TRY_GOTO(isb__graph_create(ctx, model, &graph, &t->graph));
     ISB_TRY_GOTO(
-        isb__optimizer_create(ctx, t->n_params, t->params, &options->optimizer, &t->optimizer));
+        isb__optimizer_create(ctx, t->n_params, t->params, &optimizer, &t->optimizer));
     t->nbytes += isb__graph_nbytes(t->graph) + isb__optimizer_nbytes(t->optimizer);
     *trainer = &t->base;
     return ISB_OK;

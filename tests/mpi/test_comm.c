@@ -59,21 +59,28 @@ static void test_sums(isb_context *ctx, isb__comm *comm, uint64_t seed, size_t n
     free(x);
 }
 
+/* To rank 0 and back. */
 static void test_gather(isb_context *ctx, isb__comm *comm, uint64_t seed, size_t n) {
     const int rank = isb__comm_rank(comm), size = isb__comm_size(comm);
-    float *x = calloc(n + 1, sizeof *x);
     size_t *parts = calloc((size_t)size + 1, sizeof *parts), n_wrong = 0;
     isb__rng rng;
     isb__rng_seed(&rng, seed + 2 * n);
     random_parts(&rng, size, n, parts);
-    for (size_t i = parts[rank]; i < parts[rank + 1]; ++i) x[i] = value_of(seed, rank, i);
-    CHECK_OK(ctx, isb__comm_gather_f32(comm, parts, x));
+    const size_t n_mine = parts[rank + 1] - parts[rank];
+    float *mine = calloc(n_mine + 1, sizeof *mine), *all = calloc(n + 1, sizeof *all);
+    fill(seed, rank, n_mine, mine);
+    CHECK_OK(ctx, isb__comm_gather_f32(comm, parts, mine, rank == 0 ? all : NULL));
     for (int r = 0; r < size && rank == 0; ++r) {
-        for (size_t i = parts[r]; i < parts[r + 1]; ++i) n_wrong += x[i] != value_of(seed, r, i);
+        for (size_t i = parts[r]; i < parts[r + 1]; ++i)
+            n_wrong += all[i] != value_of(seed, r, i - parts[r]);
     }
+    memset(mine, 0, n_mine * sizeof *mine);
+    CHECK_OK(ctx, isb__comm_scatter_f32(comm, parts, rank == 0 ? all : NULL, mine));
+    for (size_t i = 0; i < n_mine; ++i) n_wrong += mine[i] != value_of(seed, rank, i);
     CHECK_EQ(n_wrong, 0);
+    free(all);
+    free(mine);
     free(parts);
-    free(x);
 }
 
 static void test_broadcast(isb_context *ctx, isb__comm *comm, uint64_t seed, size_t n) {

@@ -149,7 +149,7 @@ static void run(isb_context *ctx, uint64_t seed, const isb__optimizer_options *o
     const double lr = 0.01, gscale = 0.7;
     for (int step = 0; step < N_STEPS; ++step) {
         random_grads(model, &rng, grads);
-        isb__optimizer_step(optimizer, gscale, lr, (uint64_t)step);
+        CHECK_OK(ctx, isb__optimizer_step(optimizer, gscale, lr, (uint64_t)step));
         for (size_t i = 0; compare && i < model->n_tensors; ++i) {
             const isb__tensor *t = &model->tensors[i];
             (options->kind == ISB_OPTIMIZER_ADAMW ? reference_adamw : reference_adafactor)(
@@ -182,7 +182,7 @@ static isb_context *context_of(int n_threads) {
 
 static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_optimizer kind,
                       double weight_decay) {
-    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, weight_decay};
+    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, weight_decay, NULL};
     isb_model *a, *b;
     run(one, seed, &options, 1, &a);
     run(three, seed, &options, 0, &b);
@@ -193,7 +193,7 @@ static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_o
 
 static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t seed) {
     const isb_model_config config = small_config();
-    const isb__optimizer_options options = {ISB_OPTIMIZER_ADAFACTOR, 0.9, 0.95, 1e-8, 0};
+    const isb__optimizer_options options = {ISB_OPTIMIZER_ADAFACTOR, 0.9, 0.95, 1e-8, 0, NULL};
     isb_context *contexts[] = {one, three};
     double norms[2], expected = 0;
     for (int k = 0; k < 2; ++k) {
@@ -205,11 +205,13 @@ static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t se
         isb__rng rng;
         isb__rng_seed(&rng, seed);
         random_grads(model, &rng, grads);
-        norms[k] = isb__optimizer_grad_norm(optimizer);
+        CHECK_OK(contexts[k], isb__optimizer_reduce(optimizer, &norms[k]));
         for (size_t i = 0; k == 0 && i < model->n_floats; ++i)
             expected += (double)grads[i] * (double)grads[i];
         isb__optimizer_zero(optimizer);
-        CHECK(isb__optimizer_grad_norm(optimizer) == 0);
+        double none = 1;
+        CHECK_OK(contexts[k], isb__optimizer_reduce(optimizer, &none));
+        CHECK(none == 0);
         free(grads);
         isb__optimizer_free(optimizer);
         isb_model_free(model);
@@ -222,7 +224,7 @@ static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t se
  * or far fewer. */
 static void test_state(isb_context *ctx, isb_optimizer kind) {
     const isb_model_config config = small_config();
-    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, 0};
+    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, 0, NULL};
     isb_model *model;
     isb__optimizer *optimizer;
     CHECK_OK(ctx, isb__model_create(ctx, &config, &model));
