@@ -8,7 +8,7 @@
 typedef struct prepare_values {
     common_values common;
     text_list data;
-    const char *tokenizer, *m1, *out, *shard;
+    const char *tokenizer, *m1, *pieces, *out, *shard;
     corpus_values corpus;
     int one_file, check_windows;
 } prepare_values;
@@ -25,6 +25,10 @@ static const option_spec prepare_options[] = {
      .help = "how text becomes tokens, see \"isobit help tokenizers\""},
     {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
      .help = "the M1 that the tokenizer needs"},
+    {.name = "pieces", .metavar = "FILE", .type = OPTION_TEXT, .complete = COMPLETE_FILE,
+     AT(pieces),
+     .help = "the strings of external ids, a line of JSON an id; kept beside the dataset for "
+             "composed embeddings"},
     {.name = "out", .letter = 'o', .metavar = "PREFIX", .type = OPTION_TEXT,
      .complete = COMPLETE_FILE, AT(out),
      .help = "where the dataset goes: PREFIX.train.bin, .idx, .json and so on"},
@@ -92,6 +96,7 @@ static int run_prepare(tool_session *session, void *values) {
     if (code != 0) return code;
     options.tokenizer = v->tokenizer;
     options.m1_dir = v->m1;
+    options.pieces_path = v->pieces;
     options.split_files = !v->one_file;
     options.check_windows = v->check_windows;
     isb_prepare_result result;

@@ -71,10 +71,16 @@ typedef struct isb_prepare_options {
      * "window:b=16,variant=exact", ...; docs/data.md has all.  "external:NAME,vocab=N": the paths
      * are JSONL of ids and text instead of text. */
     const char *tokenizer;
-    const char *m1_dir;        /* for tokenizers that need an M1; else NULL */
+    const char *m1_dir; /* for tokenizers that need an M1; else NULL */
+    /* External ids: their strings (docs/formats.md), kept as PREFIX.pieces for composed embeddings;
+     * NULL: none. */
+    const char *pieces_path;
     isb_corpus_options corpus; /* .split is ignored when split_files is set */
     int split_files;   /* write PREFIX.train, PREFIX.valid and PREFIX.test; else one PREFIX */
     int check_windows; /* decode every window again and count failures */
+    /* For mixed training (docs/training.md): documents can be read as tokens and as raw bytes.  Adds
+     * 258 ids and PREFIX.raw.  Codebooks only. */
+    int raw_bytes;
     /* Divides the work: n_shards calls, on as many machines, each with its own shard_index below
      * n_shards and all else the same, write OUT.shard-00003-of-00016.*, which isb_merge() makes into
      * what one call without shards (n_shards 0) writes.  Not for external ids. */
@@ -117,7 +123,8 @@ typedef struct isb_dataset_info {
     /* Ids 0 .. n_codes-1 are codes, n_codes is the boundary, and a model has n_ids ids: more than
      * n_codes + 1 for a codebook with special ids after the boundary. */
     int64_t n_codes, n_ids;
-    int id_nbytes; /* 2 or 4 */
+    int64_t first_byte_id; /* of the ids of raw bytes and two markers, the last 258; 0: none */
+    int id_nbytes;         /* 2 or 4 */
     char tokenizer[256];
     char tokenizer_identity[33]; /* of the M1 or codebook behind the ids; "" if none */
 } isb_dataset_info;

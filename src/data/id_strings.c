@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/io.h"
@@ -132,27 +133,38 @@ isb_status isb__id_strings_read(isb_context *ctx, const char *path, size_t n,
     return status;
 }
 
-isb_status isb__id_strings_copy(isb_context *ctx, const char *path, size_t n, const char *prefix) {
-    isb__id_strings strings = {0};
+isb_status isb__id_strings_check(isb_context *ctx, const char *path, size_t n) {
+    isb__id_strings strings;
+    ISB_TRY(isb__id_strings_read(ctx, path, n, &strings));
+    isb__id_strings_free(&strings);
+    return ISB_OK;
+}
+
+isb_status isb__id_strings_copy(isb_context *ctx, const char *path, const char *prefix) {
     char *to = NULL;
     uint8_t *bytes = NULL;
     size_t nbytes;
     isb_status status = ISB_OK;
-    ISB_TRY_GOTO(isb__id_strings_read(ctx, path, n, &strings));
     ISB_TRY_GOTO(isb__dataset_path(ctx, prefix, ISB__PIECES_SUFFIX, &to));
     ISB_TRY_GOTO(isb__file_read(ctx, path, PIECES_LIMIT, &bytes, &nbytes));
     ISB_TRY_GOTO(isb__file_write(ctx, to, bytes, nbytes));
 fail:
     isb__free(ctx, bytes);
     isb__free(ctx, to);
-    isb__id_strings_free(&strings);
     return status;
+}
+
+void isb__id_strings_remove(isb_context *ctx, const char *prefix) {
+    char *path = NULL;
+    if (isb__dataset_path(ctx, prefix, ISB__PIECES_SUFFIX, &path) == ISB_OK) unlink(path);
+    isb__free(ctx, path);
 }
 
 /* ---- both ---- */
 
 uint64_t isb__id_strings_hash(const isb__id_strings *strings) {
-    const uint64_t lengths = isb__hash64(strings->begin, (strings->n + 1) * sizeof *strings->begin, 0);
+    const uint64_t lengths =
+        isb__hash64(strings->begin, (strings->n + 1) * sizeof *strings->begin, 0);
     return isb__hash64(strings->bytes, (size_t)strings->begin[strings->n], lengths);
 }
 

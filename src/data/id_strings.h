@@ -25,8 +25,12 @@ isb_status isb__id_strings_of_codebook(isb_context *ctx, const isb_codebook *cod
  * lines), those of files. */
 isb_status isb__id_strings_read(isb_context *ctx, const char *path, size_t n,
                                 isb__id_strings *strings);
-/* Checks the file as reading it would, and copies it to PREFIX.pieces. */
-isb_status isb__id_strings_copy(isb_context *ctx, const char *path, size_t n, const char *prefix);
+/* The same, only to see whether it can be read. */
+isb_status isb__id_strings_check(isb_context *ctx, const char *path, size_t n);
+/* Copies the file to PREFIX.pieces. */
+isb_status isb__id_strings_copy(isb_context *ctx, const char *path, const char *prefix);
+/* Removes PREFIX.pieces, if it is there. */
+void isb__id_strings_remove(isb_context *ctx, const char *prefix);
 uint64_t isb__id_strings_hash(const isb__id_strings *strings);
 void isb__id_strings_free(isb__id_strings *strings);
 

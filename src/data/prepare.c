@@ -7,6 +7,7 @@
 
 #include "data/dataset_meta.h"
 #include "data/encode.h"
+#include "data/id_strings.h"
 #include "data/import.h"
 #include "data/options.h"
 #include "data/shard.h"
@@ -60,6 +61,11 @@ static isb_status check(isb_context *ctx, const isb_prepare_options *options,
             ctx, ISB_ERR_ARGUMENT,
             "a dataset is three files: name their common beginning, for example data/corpus");
     }
+    if (options->pieces_path && !isb__spec_is_external(options->tokenizer)) {
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "pieces are the strings of external ids; '%s' has its own: leave them out",
+                         options->tokenizer);
+    }
     return check_shard(ctx, options);
 }
 
@@ -77,9 +83,9 @@ static isb_status open_outputs(preparation *p, const char *out_prefix) {
     p->what = (isb_dataset_info){.n_codes = tokenizer->n_codes, .n_ids = tokenizer->n_ids};
     memcpy(p->what.tokenizer, tokenizer->spec, sizeof p->what.tokenizer);
     memcpy(p->what.tokenizer_identity, tokenizer->identity, sizeof p->what.tokenizer_identity);
-    ISB_TRY(o->n_shards ? isb__shard_prefix(p->ctx, out_prefix, o->shard_index, o->n_shards,
-                                            &p->prefix)
-                        : isb__strdup(p->ctx, out_prefix, &p->prefix));
+    ISB_TRY(o->n_shards
+                ? isb__shard_prefix(p->ctx, out_prefix, o->shard_index, o->n_shards, &p->prefix)
+                : isb__strdup(p->ctx, out_prefix, &p->prefix));
     return isb__outputs_open(p->ctx, p->prefix, o->split_files != 0, &p->what, &p->outputs);
 }
 
@@ -136,6 +142,16 @@ static isb_status commit(preparation *p) {
         if (status != ISB_OK) isb__outputs_remove(&p->outputs);
     }
     isb__free(p->ctx, path);
+    return status;
+}
+
+/* Pieces go beside the datasets; those of an older dataset of this name are not ours. */
+static isb_status commit_external(preparation *p) {
+    const char *pieces = p->options->pieces_path;
+    isb__id_strings_remove(p->ctx, p->prefix);
+    if (pieces) ISB_TRY(isb__id_strings_copy(p->ctx, pieces, p->prefix));
+    const isb_status status = commit(p);
+    if (status != ISB_OK) isb__id_strings_remove(p->ctx, p->prefix);
     return status;
 }
 
@@ -215,9 +231,12 @@ isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_path
     if (result) *result = found;
     ISB_TRY(check(ctx, options, out_prefix));
     ISB_TRY_GOTO(isb__tokenizer_open(ctx, options->tokenizer, options->m1_dir, &p.tokenizer));
+    if (options->pieces_path)
+        ISB_TRY_GOTO(
+            isb__id_strings_check(ctx, options->pieces_path, (size_t)p.tokenizer->n_codes));
     ISB_TRY_GOTO(open_outputs(&p, out_prefix));
     ISB_TRY_GOTO(make_tokens(&p, paths, n_paths, &found));
-    ISB_TRY_GOTO(commit(&p));
+    ISB_TRY_GOTO(isb__spec_is_external(p.tokenizer->spec) ? commit_external(&p) : commit(&p));
     found.seconds = isb__now_s() - start_s;
     if (result) *result = found;
 fail:

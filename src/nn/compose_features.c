@@ -68,7 +68,8 @@ static size_t character_nbytes(const uint8_t *p, size_t left) {
 
 static isb_status add_grams(builder *b, feature_kind kind, size_t n_characters, const uint8_t *text,
                             size_t nbytes) {
-    for (size_t begin = 0; begin < nbytes; begin += character_nbytes(text + begin, nbytes - begin)) {
+    for (size_t begin = 0; begin < nbytes;
+         begin += character_nbytes(text + begin, nbytes - begin)) {
         size_t end = begin, n = 0;
         for (; n < n_characters && end < nbytes; ++n)
             end += character_nbytes(text + end, nbytes - end);
