@@ -89,7 +89,8 @@ static isb_status prepare(bench *x, const char *size, int64_t vocab) {
     config.context_length = (int64_t)x->T;
     ISB_TRY(isb__model_create(x->ctx, &config, &x->model));
     isb__model_init_weights(x->model, 1);
-    ISB_TRY(isb__graph_create(x->ctx, x->model, x->B, x->T, 1, 0, &x->graph));
+    ISB_TRY(isb__graph_create(
+        x->ctx, x->model, &(isb__graph_options){.B = x->B, .T = x->T, .training = 1}, &x->graph));
     ISB_TRY(isb__alloc_array(x->ctx, x->model->n_floats, sizeof(float), &x->grads));
     ISB_TRY(isb__alloc_array(x->ctx, x->B * x->T + 1, sizeof(int32_t), &x->ids));
     isb__rng rng;

@@ -66,7 +66,8 @@ static isb_status open(evaluation *e) {
         isb__tokenizer_open_for_model(e->ctx, e->model, o->model_dir, o->m1_dir, &e->tokenizer));
     ISB_TRY(choose_context(e));
     const size_t B = e->T < BATCH_NTOKENS ? BATCH_NTOKENS / e->T : 1;
-    ISB_TRY(isb__graph_create(e->ctx, e->model, B, e->T, 0, 0, &e->graph));
+    const isb__graph_options options = {.B = B, .T = e->T};
+    ISB_TRY(isb__graph_create(e->ctx, e->model, &options, &e->graph));
     const isb__forward forward = isb__forward_of_graph(e->graph, B, e->T);
     return isb__scorer_create(e->ctx, &forward, o->stride, (int32_t)e->tokenizer->n_codes,
                               &e->scorer);

@@ -6,10 +6,16 @@
  *              -norm2-> gate,up -act-> h -down-> x1 (+ mid)
  *              -norm1-> ...                  ... x_L (+ mid) -norm-> logits in chunks -> loss
  *
- * Kept for each layer when training, in floats per token: x, y, mid and two normalised rows (5
- * C), qkv (3 C), gate and up (2 F), and H + 2 small numbers.  h is made again.  A forward-only
- * graph has one set for all layers.  Gradients of activations need one set of buffers: the
- * backward pass walks the layers once, from last to first. */
+ * Attention works on heads, all else on tokens, so a layer is three loops: blocks of tokens up to
+ * qkv, heads, blocks of tokens from y on.  A block stays in L2 from one product to the next.  The
+ * backward pass has the same three loops in reverse, and between them the products that sum over
+ * tokens: dW = dy^T x.  Their operands are packed (in bf16, where the kernel takes that) by the
+ * loop that makes them, and what only they read is kept in that form alone.
+ *
+ * Kept for each layer when training: x, mid (C floats per token each), qkv (3 C), gate and up
+ * (2 F), H + 2 small numbers, and packed the two normalised rows and y.  h is made again.  With
+ * `recompute` only x is kept for each layer; the rest is one set, which the backward pass makes
+ * again.  A forward-only graph has one set for all layers, and no gate and up. */
 #include "nn/graph.h"
 
 #include <assert.h>
@@ -19,15 +25,21 @@
 #include "nn/layers.h"
 #include "nn/position.h"
 
+enum {
+    BLOCK_ROWS = 56, /* tokens of a block, about: their hidden rows fit L2, packed */
+    TILE_COLS = 224  /* about */
+};
+
 typedef struct layer_acts {
-    float *x, *normed1, *inv_rms1; /* [M, C], [M, C], [M] */
-    float *qkv, *y, *lse;          /* [M, 3C], [M, C], [M, H] */
-    float *mid, *normed2, *inv_rms2;
-    float *gate_up; /* [M, 2F] */
+    float *x, *inv_rms1; /* [M, C], [M] */
+    float *qkv, *lse;    /* [M, 3C], [M, H] */
+    float *mid, *inv_rms2;
+    float *gate_up;                  /* [M, 2F] */
+    isb__packed normed1, normed2, y; /* [M, C] as B */
 } layer_acts;
 
 typedef struct layer_weights {
-    isb__weight qkv, o, gate_up, down;
+    isb__weight qkv, o, gate, up, down;
 } layer_weights;
 
 struct isb__graph {
@@ -35,18 +47,22 @@ struct isb__graph {
     isb_model *model;
     isb__nn nn;
     size_t B, T, M, C, F, V, L;
-    int training, packed;
+    int training, recompute, packed;
     size_t nbytes; /* of block */
     void *block;
-    layer_acts *acts;       /* [L + 1]; the last has x, normed1 and inv_rms1 for the final norm */
-    layer_weights *weights; /* [L] */
+    layer_acts *acts;           /* [L + 1]; the last has x and inv_rms1 for the final norm */
+    layer_weights *weights;     /* [L] */
     isb__layer_params *dlayers; /* [L] pointers into the caller's gradients */
     isb__weight head_weight;
     isb__attention attention;
     isb__head head;
-    float *h;            /* [M, F] */
-    float *dx, *dnormed; /* [M, C]; dnormed also holds dy */
-    float *dwide, *dh;   /* [M, max(3C, 2F)]: dqkv or dgate_up; [M, F] */
+    float *y;    /* [M, C]: of attention and dy; the last normalised rows and their gradient */
+    float *dx;   /* [M, C] */
+    float *dqkv; /* [M, 3C] */
+    isb__mlp_sums sums;
+    isb__packed dout, dmid; /* dx^T [C, M] as A: of a layer's output, and of mid */
+    isb__packed dqkv_sum;   /* dqkv^T [3C, M] as A, over sums' dgate and dup */
+    char *dwide;            /* for dgate, dup; dqkv_sum */
     float *norm_work, *dbias_work;
 };
 
@@ -60,19 +76,46 @@ static void plan_floats(isb__plan *plan, const char *name, size_t rows, size_t c
     isb__plan_add(plan, name, nbytes, pointer);
 }
 
-static void plan_layer_acts(isb__graph *g, isb__plan *plan, layer_acts *a, int is_last) {
+static void plan_packed(isb__plan *plan, const char *name, isb__packed shape, isb__packed *packed) {
+    *packed = shape;
+    isb__plan_add(plan, name, isb__packed_nbytes(packed), &packed->data);
+}
+
+static void plan_input(isb__graph *g, isb__plan *plan, layer_acts *a) {
+    plan_floats(plan, "x", g->M, g->C, &a->x);
+    plan_floats(plan, "inv_rms1", g->M, 1, &a->inv_rms1);
+}
+
+/* All of a layer but its input. */
+static void plan_layer_acts(isb__graph *g, isb__plan *plan, layer_acts *a) {
     const size_t M = g->M, C = g->C;
-    plan_floats(plan, "x", M, C, &a->x);
-    plan_floats(plan, "normed1", M, C, &a->normed1);
-    plan_floats(plan, "inv_rms1", M, 1, &a->inv_rms1);
-    if (is_last) return;
     plan_floats(plan, "qkv", M, 3 * C, &a->qkv);
-    plan_floats(plan, "y", M, C, &a->y);
     plan_floats(plan, "lse", M, g->attention.H, &a->lse);
     plan_floats(plan, "mid", M, C, &a->mid);
-    plan_floats(plan, "normed2", M, C, &a->normed2);
     plan_floats(plan, "inv_rms2", M, 1, &a->inv_rms2);
+    if (!g->training) return;
     plan_floats(plan, "gate_up", M, 2 * g->F, &a->gate_up);
+    const isb__packed tokens = isb__packed_b_at(g->nn.gemm, M, C, NULL);
+    plan_packed(plan, "normed1", tokens, &a->normed1);
+    plan_packed(plan, "normed2", tokens, &a->normed2);
+    plan_packed(plan, "y", tokens, &a->y);
+}
+
+static void plan_acts(isb__graph *g, isb__plan *plan) {
+    const size_t n_inputs = g->training ? g->L + 1 : 1;
+    const size_t n_sets = g->training && !g->recompute ? g->L : 1;
+    for (size_t l = 0; l < n_inputs; ++l) plan_input(g, plan, &g->acts[l]);
+    for (size_t l = 0; l < n_sets; ++l) plan_layer_acts(g, plan, &g->acts[l]);
+}
+
+/* Layers without regions of their own use the first layer's: each is spent when the next is made. */
+static void share_acts(isb__graph *g) {
+    for (size_t l = 1; l <= g->L; ++l) {
+        layer_acts *a = &g->acts[l];
+        float *const x = a->x, *const inv_rms1 = a->inv_rms1;
+        *a = g->acts[0];
+        if (g->training) a->x = x, a->inv_rms1 = inv_rms1;
+    }
 }
 
 /* A weight [n, k]: B of y = x W^T is [k, n], B of dx = dy W is [n, k]. */
@@ -87,7 +130,8 @@ static void plan_weights(isb__graph *g, isb__plan *plan) {
     for (size_t l = 0; l < g->L; ++l) {
         plan_weight(g, plan, 3 * g->C, g->C, &g->weights[l].qkv);
         plan_weight(g, plan, g->C, g->C, &g->weights[l].o);
-        plan_weight(g, plan, 2 * g->F, g->C, &g->weights[l].gate_up);
+        plan_weight(g, plan, g->F, g->C, &g->weights[l].gate);
+        plan_weight(g, plan, g->F, g->C, &g->weights[l].up);
         plan_weight(g, plan, g->C, g->F, &g->weights[l].down);
     }
     plan_weight(g, plan, g->V, g->C, &g->head_weight);
@@ -105,22 +149,43 @@ static void plan_attention(isb__graph *g, isb__plan *plan, float *tables[6]) {
 }
 
 static void plan_gradients(isb__graph *g, isb__plan *plan) {
+    const isb__gemm_kernel *kernel = g->nn.gemm;
+    const isb__packed narrow = isb__packed_a_at(kernel, g->C, g->M, NULL),
+                      half = isb__packed_a_at(kernel, g->F, g->M, NULL);
     plan_floats(plan, "dx", g->M, g->C, &g->dx);
-    plan_floats(plan, "dnormed", g->M, g->C, &g->dnormed);
-    plan_floats(plan, "dqkv or dgate_up", g->M, 3 * g->C > 2 * g->F ? 3 * g->C : 2 * g->F,
-                &g->dwide);
-    plan_floats(plan, "dh", g->M, g->F, &g->dh);
-    plan_floats(plan, "norm partial sums", 1, isb__norm_work_nfloats(g->M, g->C), &g->norm_work);
+    plan_floats(plan, "dqkv", g->M, 3 * g->C, &g->dqkv);
+    plan_packed(plan, "h", isb__packed_b_at(kernel, g->M, g->F, NULL), &g->sums.h);
+    plan_packed(plan, "dx of a layer's output", narrow, &g->dout);
+    plan_packed(plan, "dx of mid", narrow, &g->dmid);
+    g->sums.dgate = g->sums.dup = half;
+    g->dqkv_sum = isb__packed_a_at(kernel, 3 * g->C, g->M, NULL);
+    const size_t hidden = 2 * isb__packed_nbytes(&half), qkv = isb__packed_nbytes(&g->dqkv_sum);
+    isb__plan_add(plan, "dqkv, or dgate and dup", hidden > qkv ? hidden : qkv, &g->dwide);
+    plan_floats(plan, "norm partial sums", 1, isb__norm_work_nfloats(&g->nn, g->M, g->C),
+                &g->norm_work);
     plan_floats(plan, "bias partial sums", g->B * g->attention.H, ISB__N_BUCKETS, &g->dbias_work);
 }
 
+static void plan_work(isb__graph *g, isb__plan *plan, isb__work *work) {
+    const isb__gemm_kernel *kernel = g->nn.gemm;
+    const isb__packed narrow = isb__packed_a_at(kernel, g->nn.rows, g->C, NULL),
+                      hidden = isb__packed_a_at(kernel, g->nn.rows, g->F, NULL),
+                      qkv = isb__packed_a_at(kernel, g->nn.rows, 3 * g->C, NULL);
+    const size_t wide[2] = {isb__packed_nbytes(&hidden), isb__packed_nbytes(&qkv)};
+    plan_floats(plan, "block of rows", g->nn.rows, g->C, &work->narrow);
+    for (int i = 0; i < 4; ++i)
+        plan_floats(plan, "tile of hidden rows", g->nn.rows, g->nn.tile, &work->tiles[i]);
+    isb__plan_add(plan, "packed block", isb__packed_nbytes(&narrow), &work->narrow_a);
+    isb__plan_add(plan, "packed wide block", wide[wide[1] > wide[0]], &work->wide_a[0]);
+    isb__plan_add(plan, "packed hidden block", wide[0], &work->wide_a[1]);
+}
+
 static void plan_all(isb__graph *g, isb__plan *plan, float *tables[6]) {
-    const size_t n_sets = g->training ? g->L : 1;
-    for (size_t l = 0; l < n_sets; ++l) plan_layer_acts(g, plan, &g->acts[l], 0);
-    if (g->training) plan_layer_acts(g, plan, &g->acts[g->L], 1);
+    plan_acts(g, plan);
     plan_weights(g, plan);
     plan_attention(g, plan, tables);
-    plan_floats(plan, "h", g->M, g->F, &g->h);
+    for (int i = 0; i < isb__thread_count(g->ctx); ++i) plan_work(g, plan, &g->nn.work[i]);
+    plan_floats(plan, "y", g->M, g->C, &g->y);
     plan_floats(plan, "logits", g->head.chunk, g->V, &g->head.logits);
     plan_floats(plan, "token losses", g->M, 1, &g->head.nats);
     plan_floats(plan, "token lse", g->M, 1, &g->head.lse);
@@ -129,21 +194,41 @@ static void plan_all(isb__graph *g, isb__plan *plan, float *tables[6]) {
 
 /* ---- set-up ---- */
 
-static void set_sizes(isb__graph *g, isb_context *ctx, const isb_model_config *c, size_t B,
-                      size_t T, int training, int exact) {
+static size_t common_multiple(size_t a, size_t b) {
+    size_t x = a, y = b;
+    while (y != 0) {
+        const size_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* Blocks and tiles are whole panels of A and B, whichever way they are packed. */
+static void set_blocks(isb__nn *nn) {
+    const size_t rows = common_multiple(nn->gemm->mr, nn->gemm->kr),
+                 cols = common_multiple(rows, nn->gemm->nr);
+    nn->rows = isb__round_up(BLOCK_ROWS - rows / 2, rows);
+    nn->tile = isb__round_up(TILE_COLS - cols / 2, cols);
+}
+
+static void set_sizes(isb__graph *g, isb_context *ctx, const isb_model_config *c,
+                      const isb__graph_options *options) {
     g->ctx = ctx;
     g->nn = (isb__nn){.ctx = ctx, .ops = isb__ops_for(ctx->cpu)};
-    g->nn.gemm = exact ? g->nn.ops->gemm_exact : g->nn.ops->gemm_close;
-    g->B = B;
-    g->T = T;
-    g->M = B * T;
+    g->nn.gemm = options->use_exact ? g->nn.ops->gemm_exact : g->nn.ops->gemm_close;
+    set_blocks(&g->nn);
+    g->B = options->B;
+    g->T = options->T;
+    g->M = g->B * g->T;
     g->C = (size_t)c->hidden_size;
     g->F = (size_t)c->intermediate_size;
     g->V = (size_t)c->vocab_size;
     g->L = (size_t)c->n_layers;
-    g->training = training;
-    g->attention = (isb__attention){.B = B,
-                                    .T = T,
+    g->training = options->training;
+    g->recompute = options->recompute;
+    g->attention = (isb__attention){.B = g->B,
+                                    .T = g->T,
                                     .H = (size_t)c->n_heads,
                                     .D = (size_t)(c->hidden_size / c->n_heads),
                                     .rotate_keys = c->position == ISB_POSITION_ROPE};
@@ -157,7 +242,9 @@ static void set_sizes(isb__graph *g, isb_context *ctx, const isb_model_config *c
 static isb_status alloc_lists(isb__graph *g) {
     ISB_TRY(isb__alloc_array(g->ctx, g->L + 1, sizeof *g->acts, &g->acts));
     ISB_TRY(isb__alloc_array(g->ctx, g->L, sizeof *g->dlayers, &g->dlayers));
-    return isb__alloc_array(g->ctx, g->L, sizeof *g->weights, &g->weights);
+    ISB_TRY(isb__alloc_array(g->ctx, g->L, sizeof *g->weights, &g->weights));
+    return isb__alloc_array(g->ctx, (size_t)isb__thread_count(g->ctx), sizeof *g->nn.work,
+                            &g->nn.work);
 }
 
 static isb_status alloc_scratch(isb__graph *g) {
@@ -181,27 +268,34 @@ static void fill_tables(isb__graph *g, float *tables[6]) {
     for (size_t i = 0; i < (g->T > g->attention.D ? g->T : g->attention.D); ++i) ones[i] = 1;
 }
 
-/* Without training all layers use one set of activations: each is spent when the next is made. */
-static void share_acts(isb__graph *g) {
-    for (size_t l = 1; l <= g->L; ++l) g->acts[l] = g->acts[0];
+/* Views of memory that several have in turn. */
+static void share(isb__graph *g) {
+    if (!g->training || g->recompute) share_acts(g);
+    if (!g->training) return;
+    g->sums.dgate.data = g->dqkv_sum.data = g->dwide;
+    g->sums.dup.data = g->dwide + isb__packed_nbytes(&g->sums.dgate);
 }
 
-isb_status isb__graph_create(isb_context *ctx, isb_model *model, size_t B, size_t T, int training,
-                             int use_exact, isb__graph **graph) {
+static int is_batch(const isb__graph_options *o) {
+    return o->B > 0 && o->T > 0 && o->B <= ((size_t)1 << 31) / o->T;
+}
+
+isb_status isb__graph_create(isb_context *ctx, isb_model *model, const isb__graph_options *options,
+                             isb__graph **graph) {
     *graph = NULL;
-    if (B == 0 || T == 0 || T > (size_t)model->config.context_length || B > ((size_t)1 << 31) / T) {
+    if (!is_batch(options) || options->T > (size_t)model->config.context_length) {
         return isb__fail(
             ctx, ISB_ERR_SHAPE,
             "a batch of %zu rows of %zu tokens; rows have 1 to %lld tokens (the model's "
             "context_length), a batch at most 2^31",
-            B, T, (long long)model->config.context_length);
+            options->B, options->T, (long long)model->config.context_length);
     }
     isb__graph *g = NULL;
     isb_status status = ISB_OK;
     isb__plan plan;
     float *tables[6] = {0};
     ISB_TRY(isb__alloc(ctx, sizeof *g, &g));
-    set_sizes(g, ctx, &model->config, B, T, training, use_exact);
+    set_sizes(g, ctx, &model->config, options);
     g->model = model;
     ISB_TRY_GOTO(alloc_lists(g));
     ISB_TRY_GOTO(alloc_scratch(g));
@@ -210,7 +304,7 @@ isb_status isb__graph_create(isb_context *ctx, isb_model *model, size_t B, size_
     g->nbytes = isb__plan_nbytes(&plan);
     ISB_TRY_GOTO(isb__plan_commit(&plan, &g->block));
     fill_tables(g, tables);
-    if (!training) share_acts(g);
+    share(g);
     *graph = g;
     return ISB_OK;
 fail:
@@ -222,6 +316,7 @@ void isb__graph_free(isb__graph *g) {
     if (!g) return;
     isb__matmul_scratch_free(g->nn.scratch);
     isb__free(g->ctx, g->block);
+    isb__free(g->ctx, g->nn.work);
     isb__free(g->ctx, g->weights);
     isb__free(g->ctx, g->dlayers);
     isb__free(g->ctx, g->acts);
@@ -230,13 +325,12 @@ void isb__graph_free(isb__graph *g) {
 
 size_t isb__graph_nbytes(const isb__graph *graph) { return graph->nbytes; }
 
-size_t isb__graph_estimate_nbytes(isb_context *ctx, const isb_model_config *config, size_t B,
-                                  size_t T, int training) {
+size_t isb__graph_estimate_nbytes(isb_context *ctx, const isb_model_config *config,
+                                  const isb__graph_options *options) {
     isb__graph *g = NULL;
     size_t nbytes = 0;
-    if (B == 0 || T == 0 || B > ((size_t)1 << 31) / T || isb__alloc(ctx, sizeof *g, &g) != ISB_OK)
-        return 0;
-    set_sizes(g, ctx, config, B, T, training, 0);
+    if (!is_batch(options) || isb__alloc(ctx, sizeof *g, &g) != ISB_OK) return 0;
+    set_sizes(g, ctx, config, options);
     if (alloc_lists(g) == ISB_OK) {
         isb__plan plan;
         float *tables[6];
@@ -265,10 +359,10 @@ static void pack_weights(isb__graph *g) {
     for (size_t l = 0; l < g->L; ++l) {
         const isb__layer_params *layer = &p->layers[l];
         assert(layer->k == layer->q + g->C * g->C && layer->v == layer->k + g->C * g->C);
-        assert(layer->up == layer->gate + g->F * g->C);
         pack_weight(g, 3 * g->C, g->C, layer->q, &g->weights[l].qkv);
         pack_weight(g, g->C, g->C, layer->o, &g->weights[l].o);
-        pack_weight(g, 2 * g->F, g->C, layer->gate, &g->weights[l].gate_up);
+        pack_weight(g, g->F, g->C, layer->gate, &g->weights[l].gate);
+        pack_weight(g, g->F, g->C, layer->up, &g->weights[l].up);
         pack_weight(g, g->C, g->F, layer->down, &g->weights[l].down);
     }
     pack_weight(g, g->V, g->C, p->head, &g->head_weight);
@@ -300,44 +394,105 @@ static isb__norm norm_of(const isb__graph *g, float *x, const float *weight, flo
     return (isb__norm){g->M, g->C, (float)g->model->config.norm_eps, x, weight, inv_rms};
 }
 
+static isb__norm norm1_of(const isb__graph *g, size_t l) {
+    const float *weight = l < g->L ? g->model->params.layers[l].norm1 : g->model->params.norm;
+    return norm_of(g, g->acts[l].x, weight, g->acts[l].inv_rms1);
+}
+static isb__norm norm2_of(const isb__graph *g, size_t l) {
+    return norm_of(g, g->acts[l].mid, g->model->params.layers[l].norm2, g->acts[l].inv_rms2);
+}
+
 static isb__mlp mlp_of(const isb__graph *g, size_t l) {
-    return (isb__mlp){g->M,
-                      g->C,
-                      g->F,
-                      g->model->config.activation == ISB_ACTIVATION_RELU,
-                      &g->weights[l].gate_up,
-                      &g->weights[l].down};
+    const layer_weights *w = &g->weights[l];
+    return (isb__mlp){.C = g->C,
+                      .F = g->F,
+                      .relu = g->model->config.activation == ISB_ACTIVATION_RELU,
+                      .gate = &w->gate,
+                      .up = &w->up,
+                      .down = &w->down};
 }
 
-/* `residual`: what x has not had added yet (NULL in the first layer).  The layer's output, less
- * its `mid`, goes to `out`. */
-static void layer_forward(isb__graph *g, size_t l, const float *residual, const int32_t *starts,
-                          float *out) {
+/* A loop over blocks of tokens, in layer l. */
+typedef struct rows_job {
+    isb__graph *g;
+    size_t l;
+    const float *residual; /* forward: what x has not had added yet, or NULL */
+    float *out;            /* forward: the layer's output less its mid, or NULL */
+    int keep;              /* forward: for the backward pass */
+} rows_job;
+
+static void for_rows(isb__graph *g, isb__task_fn fn, rows_job *job) {
+    isb__parallel(g->ctx, isb__row_blocks(&g->nn, g->M), fn, job);
+}
+
+/* x -norm1-> qkv */
+static void in_forward_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const layer_acts *a = &g->acts[job->l];
+    const isb__work *work = &g->nn.work[thread];
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm1_of(g, job->l);
+    isb__norm_forward_rows(&g->nn, &norm, rows, job->residual, work->narrow);
+    if (job->keep) isb__pack_tokens(&a->normed1, rows, 0, g->C, work->narrow, g->C);
+    const isb__packed normed = isb__pack_rows(&g->nn, rows, g->C, work->narrow, work->narrow_a);
+    isb__linear_rows(rows, &normed, &g->weights[job->l].qkv.forward, 0, 3 * g->C,
+                     a->qkv + rows.begin * 3 * g->C, 3 * g->C, 0);
+}
+
+/* y -o-> mid -norm2-> gate, up -act, down-> out */
+static void out_forward_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const size_t l = job->l, C = g->C;
     const layer_acts *a = &g->acts[l];
-    const isb__layer_params *p = &g->model->params.layers[l];
-    const isb__norm norm1 = norm_of(g, a->x, p->norm1, a->inv_rms1),
-                    norm2 = norm_of(g, a->mid, p->norm2, a->inv_rms2);
+    const isb__work *work = &g->nn.work[thread];
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm2_of(g, l);
     const isb__mlp mlp = mlp_of(g, l);
-    isb__norm_forward(&g->nn, &norm1, residual, a->normed1);
-    isb__linear(&g->nn, g->M, &g->weights[l].qkv, a->normed1, a->qkv);
-    isb__attention_forward(&g->nn, &g->attention, a->qkv, starts, p->bias, a->y, a->lse);
-    isb__linear(&g->nn, g->M, &g->weights[l].o, a->y, a->mid);
-    isb__norm_forward(&g->nn, &norm2, a->x, a->normed2);
-    isb__mlp_forward(&g->nn, &mlp, a->normed2, a->gate_up, g->h, out);
+    const float *y = g->y + rows.begin * C;
+    if (job->keep) isb__pack_tokens(&a->y, rows, 0, C, y, C);
+    const isb__packed packed_y = isb__pack_rows(&g->nn, rows, C, y, work->narrow_a);
+    isb__linear_rows(rows, &packed_y, &g->weights[l].o.forward, 0, C, a->mid + rows.begin * C, C,
+                     0);
+    isb__norm_forward_rows(&g->nn, &norm, rows, a->x, work->narrow);
+    if (job->keep) isb__pack_tokens(&a->normed2, rows, 0, C, work->narrow, C);
+    const isb__packed normed = isb__pack_rows(&g->nn, rows, C, work->narrow, work->narrow_a);
+    isb__mlp_forward_rows(&g->nn, &mlp, rows, &normed, job->keep ? a->gate_up : NULL, job->out);
 }
 
-/* Everything below the output matrix. */
-static isb_status body_forward(isb__graph *g, const isb__batch *batch) {
+static void layer_forward(isb__graph *g, const isb__batch *batch, rows_job job) {
+    const layer_acts *a = &g->acts[job.l];
+    for_rows(g, in_forward_task, &job);
+    isb__attention_forward(&g->nn, &g->attention, a->qkv, batch->starts,
+                           g->model->params.layers[job.l].bias, g->y, a->lse);
+    for_rows(g, out_forward_task, &job);
+}
+
+static void final_norm_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm1_of(g, job->l);
+    isb__norm_forward_rows(&g->nn, &norm, rows, job->residual, g->y + rows.begin * g->C);
+}
+
+/* Everything below the output matrix; its input is g->y. */
+static isb_status body_forward(isb__graph *g, const isb__batch *batch, int keep) {
     ISB_TRY(check_batch(g, batch));
     if (!g->packed) pack_weights(g);
     isb__embed_forward(&g->nn, g->M, g->C, batch->inputs, g->model->params.embed, g->acts[0].x);
-    for (size_t l = 0; l < g->L; ++l) {
+    for (size_t l = 0; l <= g->L; ++l) {
+        rows_job job = {.g = g, .l = l, .residual = l > 0 ? g->acts[l - 1].mid : NULL};
         ISB_TRY(isb__check_cancel(g->ctx));
-        layer_forward(g, l, l > 0 ? g->acts[l - 1].mid : NULL, batch->starts, g->acts[l + 1].x);
+        if (l == g->L) {
+            for_rows(g, final_norm_task, &job);
+            break;
+        }
+        job.out = g->acts[l + 1].x;
+        job.keep = keep && (!g->recompute || l == g->L - 1);
+        layer_forward(g, batch, job);
     }
-    const layer_acts *last = &g->acts[g->L];
-    const isb__norm norm = norm_of(g, last->x, g->model->params.norm, last->inv_rms1);
-    isb__norm_forward(&g->nn, &norm, g->acts[g->L - 1].mid, last->normed1);
     return ISB_OK;
 }
 
@@ -352,8 +507,8 @@ static void sum_losses(const isb__graph *g, const int32_t *targets, isb__loss *l
 
 isb_status isb__graph_forward(isb__graph *g, const isb__batch *batch, float *token_nats,
                               isb__loss *loss) {
-    ISB_TRY(body_forward(g, batch));
-    ISB_TRY(isb__head_forward(&g->nn, &g->head, g->acts[g->L].normed1, batch->targets));
+    ISB_TRY(body_forward(g, batch, 0));
+    ISB_TRY(isb__head_forward(&g->nn, &g->head, g->y, batch->targets));
     if (token_nats) memcpy(token_nats, g->head.nats, g->M * sizeof *token_nats);
     sum_losses(g, batch->targets, loss);
     return ISB_OK;
@@ -361,45 +516,97 @@ isb_status isb__graph_forward(isb__graph *g, const isb__batch *batch, float *tok
 
 /* ---- backward ---- */
 
+/* dx of this block as A, and as part of a sum over tokens. */
+static isb__packed pack_dx(const isb__graph *g, isb__rows rows, const isb__packed *sum) {
+    const float *dx = g->dx + rows.begin * g->C;
+    isb__pack_tokens(sum, rows, 0, g->C, dx, g->C);
+    return isb__pack_rows(&g->nn, rows, g->C, dx, g->nn.work[rows.thread].narrow_a);
+}
+
+/* dx of the layer's output becomes dx of mid, and g->y becomes dy. */
+static void out_backward_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const size_t l = job->l, C = g->C;
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm2_of(g, l);
+    const isb__mlp mlp = mlp_of(g, l);
+    float *dnormed = g->nn.work[thread].narrow;
+    const isb__packed dout = pack_dx(g, rows, &g->dout);
+    isb__mlp_backward_rows(&g->nn, &mlp, rows, &dout, g->acts[l].gate_up, &g->sums, dnormed);
+    isb__norm_backward_rows(&g->nn, &norm, rows, dnormed, g->dx, g->norm_work);
+    const isb__packed dmid = pack_dx(g, rows, &g->dmid);
+    isb__linear_rows(rows, &dmid, &g->weights[l].o.backward, 0, C, g->y + rows.begin * C, C, 0);
+}
+
+/* dqkv, and dx of mid, become dx of the layer's input. */
+static void in_backward_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const size_t C = g->C;
+    const isb__work *work = &g->nn.work[thread];
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm1_of(g, job->l);
+    const float *dqkv = g->dqkv + rows.begin * 3 * C;
+    isb__pack_tokens(&g->dqkv_sum, rows, 0, 3 * C, dqkv, 3 * C);
+    const isb__packed packed = isb__pack_rows(&g->nn, rows, 3 * C, dqkv, work->wide_a[0]);
+    isb__linear_rows(rows, &packed, &g->weights[job->l].qkv.backward, 0, C, work->narrow, C, 0);
+    isb__norm_backward_rows(&g->nn, &norm, rows, work->narrow, g->dx, g->norm_work);
+}
+
+static void final_norm_backward_task(void *arg, size_t task, int thread) {
+    const rows_job *job = arg;
+    isb__graph *g = job->g;
+    const isb__rows rows = isb__rows_at(&g->nn, g->M, task, thread);
+    const isb__norm norm = norm1_of(g, job->l);
+    memset(g->dx + rows.begin * g->C, 0, rows.n * g->C * sizeof *g->dx);
+    isb__norm_backward_rows(&g->nn, &norm, rows, g->y + rows.begin * g->C, g->dx, g->norm_work);
+}
+
+/* dW [n, k] adds dy^T x. */
+static void add_dw(const isb__graph *g, const isb__packed *dy, const isb__packed *x, size_t n,
+                   size_t k, float *dW) {
+    isb__multiply_packed(g->ctx, dy, x, n, k, dW, k, 1);
+}
+
 /* g->dx: in, the gradient of the layer's output; out, of its input. */
-static void layer_backward(isb__graph *g, size_t l, const int32_t *starts,
+static void layer_backward(isb__graph *g, size_t l, const isb__batch *batch,
                            const isb__layer_params *d) {
     const layer_acts *a = &g->acts[l];
-    const isb__layer_params *p = &g->model->params.layers[l];
-    const isb__norm norm1 = norm_of(g, a->x, p->norm1, a->inv_rms1),
-                    norm2 = norm_of(g, a->mid, p->norm2, a->inv_rms2);
-    const isb__mlp mlp = mlp_of(g, l);
-    isb__mlp_backward(&g->nn, &mlp, a->normed2, a->gate_up, g->dx, g->h, g->dh, g->dwide,
-                      g->dnormed, d->gate, d->down);
-    isb__norm_backward(&g->nn, &norm2, g->dnormed, g->dx, d->norm2, g->norm_work);
-
-    float *dy = g->dnormed, *dqkv = g->dwide;
-    isb__linear_dw(&g->nn, g->M, g->C, g->C, g->dx, a->y, d->o);
-    isb__linear_dx(&g->nn, g->M, &g->weights[l].o, g->dx, dy);
-    isb__attention_backward(&g->nn, &g->attention, a->qkv, starts, p->bias, a->y, a->lse, dy, dqkv,
-                            d->bias, g->dbias_work);
-    isb__linear_dw(&g->nn, g->M, 3 * g->C, g->C, dqkv, a->normed1, d->q);
-    isb__linear_dx(&g->nn, g->M, &g->weights[l].qkv, dqkv, g->dnormed);
-    isb__norm_backward(&g->nn, &norm1, g->dnormed, g->dx, d->norm1, g->norm_work);
+    const isb__norm norm1 = norm1_of(g, l), norm2 = norm2_of(g, l);
+    rows_job job = {.g = g, .l = l, .keep = 1};
+    if (g->recompute && l < g->L - 1) layer_forward(g, batch, job);
+    for_rows(g, out_backward_task, &job);
+    isb__norm_add_dg(&g->nn, &norm2, g->norm_work, d->norm2);
+    add_dw(g, &g->sums.dgate, &a->normed2, g->F, g->C, d->gate);
+    add_dw(g, &g->sums.dup, &a->normed2, g->F, g->C, d->up);
+    add_dw(g, &g->dout, &g->sums.h, g->C, g->F, d->down);
+    add_dw(g, &g->dmid, &a->y, g->C, g->C, d->o);
+    isb__attention_backward(&g->nn, &g->attention, a->qkv, batch->starts,
+                            g->model->params.layers[l].bias, a->lse, g->y, g->dqkv, d->bias,
+                            g->dbias_work);
+    for_rows(g, in_backward_task, &job);
+    isb__norm_add_dg(&g->nn, &norm1, g->norm_work, d->norm1);
+    add_dw(g, &g->dqkv_sum, &a->normed1, 3 * g->C, g->C, d->q);
 }
 
 isb_status isb__graph_backward(isb__graph *g, const isb__batch *batch, float scale, float z_weight,
                                float *grads, isb__loss *loss) {
     assert(g->training);
-    const layer_acts *last = &g->acts[g->L];
     isb__params d;
     isb__model_point(g->model, grads, g->dlayers, &d);
-    ISB_TRY(body_forward(g, batch));
-    ISB_TRY(isb__head_backward(&g->nn, &g->head, last->normed1, batch->targets, scale, z_weight,
-                               g->dnormed, d.head));
+    ISB_TRY(body_forward(g, batch, 1));
+    ISB_TRY(isb__head_backward(&g->nn, &g->head, g->y, batch->targets, scale, z_weight, g->y,
+                               d.head));
     sum_losses(g, batch->targets, loss);
 
-    const isb__norm norm = norm_of(g, last->x, g->model->params.norm, last->inv_rms1);
-    memset(g->dx, 0, g->M * g->C * sizeof *g->dx);
-    isb__norm_backward(&g->nn, &norm, g->dnormed, g->dx, d.norm, g->norm_work);
+    const isb__norm norm = norm1_of(g, g->L);
+    rows_job job = {.g = g, .l = g->L};
+    for_rows(g, final_norm_backward_task, &job);
+    isb__norm_add_dg(&g->nn, &norm, g->norm_work, d.norm);
     for (size_t l = g->L; l-- > 0;) {
         ISB_TRY(isb__check_cancel(g->ctx));
-        layer_backward(g, l, batch->starts, &d.layers[l]);
+        layer_backward(g, l, batch, &d.layers[l]);
     }
     isb__embed_backward(&g->nn, g->M, g->C, batch->inputs, g->dx, d.embed);
     return ISB_OK;

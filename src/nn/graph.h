@@ -11,16 +11,23 @@
 
 typedef struct isb__graph isb__graph;
 
-/* model: borrowed, must outlive.  training == 0 plans a forward-only graph (evaluation).
- * use_exact: exact-class products (for tests).  Errors: NO_MEMORY with the plan's size in the
- * text. */
-isb_status isb__graph_create(isb_context *ctx, isb_model *model, size_t B, size_t T, int training,
-                             int use_exact, isb__graph **graph);
+typedef struct isb__graph_options {
+    size_t B, T;
+    int training;  /* 0: a forward-only graph (evaluation) */
+    int use_exact; /* exact-class products (for tests) */
+    /* Keep only the input of each layer and make the rest again in the backward pass: about a third
+     * more products, the same bits. */
+    int recompute;
+} isb__graph_options;
+
+/* model: borrowed, must outlive.  Errors: NO_MEMORY with the plan's size in the text. */
+isb_status isb__graph_create(isb_context *ctx, isb_model *model, const isb__graph_options *options,
+                             isb__graph **graph);
 void isb__graph_free(isb__graph *graph);
 size_t isb__graph_nbytes(const isb__graph *graph);
-/* The plan's size without allocating it. */
-size_t isb__graph_estimate_nbytes(isb_context *ctx, const isb_model_config *config, size_t B,
-                                  size_t T, int training);
+/* The plan's size without allocating it; 0 for a batch that no graph takes. */
+size_t isb__graph_estimate_nbytes(isb_context *ctx, const isb_model_config *config,
+                                  const isb__graph_options *options);
 
 /* Weights changed: pack them again at the next pass. */
 void isb__graph_weights_changed(isb__graph *graph);

@@ -9,7 +9,7 @@
  * makes P again (Dao et al. 2022 do this with keys in blocks as well; here a block of scores
  * fits L2):
  *
- *     dV += P^T dY,  dP = dY V^T,  dS = P (dP - delta) with delta = sum(dY Y) of each row,
+ *     dV += P^T dY,  dP = dY V^T,  dS = P (dP - delta) with delta = sum(P dP) of each row,
  *     dQ = dS K,  dK += dS^T Q
  *
  * Keys after the block and, with several documents in a row, before its first document are never
@@ -93,7 +93,7 @@ static head_view view_head(const attention_job *job, size_t task, int thread) {
     v.q = job->qkv + at;
     v.k = v.q + C;
     v.v = v.k + C;
-    v.y = job->y + b * a->T * C + h * a->D;
+    v.y = job->y ? job->y + b * a->T * C + h * a->D : NULL;
     v.lse = job->lse + b * a->T * a->H + h;
     v.starts = job->starts ? job->starts + b * a->T : NULL;
     if (job->dqkv) {
@@ -230,7 +230,7 @@ static void softmax_backward(const attention_job *job, const head_view *v, const
               *ds = dp + see.begin;
         ops->axpy(see.n, -v->lse[t * a->H], a->ones, p);
         ops->exp(see.n, p, p);
-        ops->axpy(see.n, -ops->dot(a->D, v->dy + t * v->C, v->y + t * v->C), a->ones, ds);
+        ops->axpy(see.n, -ops->dot(see.n, p, ds), a->ones, ds);
         ops->scale_mul(see.n, ds, 1, p, ds);
         zero_rest(s, see, b->n);
         zero_rest(dp, see, b->n);
@@ -276,17 +276,15 @@ static void backward_task(void *arg, size_t task, int thread) {
 }
 
 void isb__attention_backward(const isb__nn *nn, const isb__attention *a, const float *qkv,
-                             const int32_t *starts, const float *bias, const float *y,
-                             const float *lse, const float *dy, float *dqkv, float *dbias,
-                             float *dbias_work) {
-    /* the job's members are shared with the forward pass, which writes them; here qkv, y and lse
+                             const int32_t *starts, const float *bias, const float *lse,
+                             const float *dy, float *dqkv, float *dbias, float *dbias_work) {
+    /* the job's members are shared with the forward pass, which writes them; here qkv and lse
      * are only read */
     attention_job job = {.nn = nn,
                          .a = a,
                          .qkv = (float *)qkv,
                          .starts = starts,
                          .bias = bias,
-                         .y = (float *)y,
                          .lse = (float *)lse,
                          .dy = dy,
                          .dqkv = dqkv,

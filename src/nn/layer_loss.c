@@ -67,8 +67,8 @@ isb_status isb__head_backward(const isb__nn *nn, const isb__head *head, const fl
         const size_t n = head->M - at < head->chunk ? head->M - at : head->chunk;
         ISB_TRY(isb__check_cancel(nn->ctx));
         chunk_forward(&job, at, n, x, targets);
-        isb__linear_dx(nn, n, head->weight, head->logits, dx + at * head->C);
         isb__linear_dw(nn, n, head->V, head->C, head->logits, x + at * head->C, dW);
+        isb__linear_dx(nn, n, head->weight, head->logits, dx + at * head->C);
     }
     return ISB_OK;
 }

@@ -2,8 +2,12 @@
  * B*T tokens, rows of row-major float32 matrices; gradients named d* are of the same shape.
  * "adds" means +=, else the output is written.
  *
- * Results do not depend on the number of threads: every loop writes disjoint outputs, and sums
- * over tokens are made in blocks of ISB__TOKEN_BLOCK, which are then added in order. */
+ * Functions named *_rows do their work for a block of tokens, isb__rows, on the calling thread: the
+ * graph strings several together in one task, so that what one makes the next finds in L2, and
+ * nothing but what another task needs goes to memory.  Their scratch is the thread's isb__work.
+ *
+ * Results do not depend on the number of threads: every loop writes disjoint outputs, blocks are
+ * cut by shape alone, and sums over tokens are made by block and then added in order. */
 #ifndef ISB_NN_LAYERS_H
 #define ISB_NN_LAYERS_H
 
@@ -13,13 +17,37 @@
 
 enum { ISB__TOKEN_BLOCK = 32 };
 
+/* A thread's scratch for one block of tokens. */
+typedef struct isb__work {
+    float *narrow;   /* [rows, C] */
+    float *tiles[4]; /* [rows, tile]: some columns of the MLP's hidden rows */
+    char *narrow_a;  /* packed A of [rows, C] */
+    char *wide_a[2]; /* packed A of [rows, F]; the first also of [rows, 3C] */
+} isb__work;
+
 /* What every layer is given. */
 typedef struct isb__nn {
     isb_context *ctx;
     const isb__ops *ops;
     const isb__gemm_kernel *gemm;
     isb__matmul_scratch *scratch;
+    size_t rows, tile; /* tokens of a block, columns of a tile: whole panels of the kernel */
+    isb__work *work;   /* one for each thread */
 } isb__nn;
+
+/* Tokens [begin, begin + n), in work on a thread. */
+typedef struct isb__rows {
+    size_t begin, n;
+    int thread;
+} isb__rows;
+
+static inline size_t isb__row_blocks(const isb__nn *nn, size_t M) {
+    return (M + nn->rows - 1) / nn->rows;
+}
+static inline isb__rows isb__rows_at(const isb__nn *nn, size_t M, size_t block, int thread) {
+    const size_t begin = block * nn->rows;
+    return (isb__rows){begin, M - begin < nn->rows ? M - begin : nn->rows, thread};
+}
 
 static inline size_t isb__token_blocks(size_t M) {
     return (M + ISB__TOKEN_BLOCK - 1) / ISB__TOKEN_BLOCK;
@@ -49,14 +77,16 @@ typedef struct isb__norm {
     float *inv_rms; /* [M], kept for the backward pass */
 } isb__norm;
 
-/* x adds residual [M, C] (NULL: nothing); y = x / rms(x) * g. */
-void isb__norm_forward(const isb__nn *nn, const isb__norm *norm, const float *residual, float *y);
-/* dx adds the gradient through the norm; dg [C] adds.  dy is destroyed.  work:
- * isb__norm_work_nfloats(). */
-void isb__norm_backward(const isb__nn *nn, const isb__norm *norm, float *dy, float *dx, float *dg,
-                        float *work);
-static inline size_t isb__norm_work_nfloats(size_t M, size_t C) {
-    return isb__token_blocks(M) * 2 * C;
+/* x adds residual [M, C] (NULL: nothing); y [rows.n, C] = x / rms(x) * g. */
+void isb__norm_forward_rows(const isb__nn *nn, const isb__norm *norm, isb__rows rows,
+                            const float *residual, float *y);
+/* dx [M, C] adds the gradient through the norm of dy [rows.n, C], which is destroyed.  The block's
+ * part of dg goes to `work` of isb__norm_work_nfloats(); isb__norm_add_dg() adds it to dg [C]. */
+void isb__norm_backward_rows(const isb__nn *nn, const isb__norm *norm, isb__rows rows, float *dy,
+                             float *dx, float *work);
+void isb__norm_add_dg(const isb__nn *nn, const isb__norm *norm, const float *work, float *dg);
+static inline size_t isb__norm_work_nfloats(const isb__nn *nn, size_t M, size_t C) {
+    return isb__row_blocks(nn, M) * 2 * C;
 }
 
 /* ---- layer_attention.c ---- */
@@ -83,26 +113,31 @@ void isb__attention_forward(const isb__nn *nn, const isb__attention *a, float *q
                             const int32_t *starts, const float *bias, float *y, float *lse);
 /* dqkv is written; dbias [H, 32] adds; dbias_work [B*H, 32].  qkv as the forward pass left it. */
 void isb__attention_backward(const isb__nn *nn, const isb__attention *a, const float *qkv,
-                             const int32_t *starts, const float *bias, const float *y,
-                             const float *lse, const float *dy, float *dqkv, float *dbias,
-                             float *dbias_work);
+                             const int32_t *starts, const float *bias, const float *lse,
+                             const float *dy, float *dqkv, float *dbias, float *dbias_work);
 
 /* ---- layer_mlp.c ---- */
 
 typedef struct isb__mlp {
-    size_t M, C, F;
-    int relu;                          /* else silu */
-    const isb__weight *gate_up, *down; /* [2F, C], [C, F] */
+    size_t C, F;
+    int relu;                             /* else silu */
+    const isb__weight *gate, *up, *down; /* [F, C], [F, C], [C, F] */
 } isb__mlp;
 
-/* gate_up [M, 2F] = x * W^T; h [M, F] = act(gate) * up; out [M, C] = h * Wdown^T. */
-void isb__mlp_forward(const isb__nn *nn, const isb__mlp *mlp, const float *x, float *gate_up,
-                      float *h, float *out);
-/* From dout: dx is written, dW_gate_up [2F, C] and dW_down [C, F] add.  h, dh [M, F] and
- * dgate_up [M, 2F] are scratch. */
-void isb__mlp_backward(const isb__nn *nn, const isb__mlp *mlp, const float *x, const float *gate_up,
-                       const float *dout, float *h, float *dh, float *dgate_up, float *dx,
-                       float *dW_gate_up, float *dW_down);
+/* gate_up [M, 2F] = x * W^T (NULL: not kept); out [M, C] = (act(gate) * up) * Wdown^T (NULL: not
+ * made).  x: packed A of the block. */
+void isb__mlp_forward_rows(const isb__nn *nn, const isb__mlp *mlp, isb__rows rows,
+                           const isb__packed *x, float *gate_up, float *out);
+
+/* What the products over tokens need of a backward pass: dgate^T, dup^T [F, M] as A, h [M, F] as B. */
+typedef struct isb__mlp_sums {
+    isb__packed dgate, dup, h;
+} isb__mlp_sums;
+
+/* From dout, the packed A of the block: dx [rows.n, C], and the block's part of sums. */
+void isb__mlp_backward_rows(const isb__nn *nn, const isb__mlp *mlp, isb__rows rows,
+                            const isb__packed *dout, const float *gate_up,
+                            const isb__mlp_sums *sums, float *dx);
 
 /* ---- layer_loss.c ---- */
 
@@ -120,13 +155,34 @@ size_t isb__head_chunk(size_t M, size_t V);
 /* x [M, C].  Errors: CANCELLED. */
 isb_status isb__head_forward(const isb__nn *nn, const isb__head *head, const float *x,
                              const int32_t *targets);
-/* Forward, and the gradient of scale * sum (nats + z_weight * lse^2): dx is written, dW [V, C]
- * adds. */
+/* Forward, and the gradient of scale * sum (nats + z_weight * lse^2): dx is written and may be x,
+ * dW [V, C] adds. */
 isb_status isb__head_backward(const isb__nn *nn, const isb__head *head, const float *x,
                               const int32_t *targets, float scale, float z_weight, float *dx,
                               float *dW);
 
 /* ---- shared by layers ---- */
+
+/* A block of rows x [rows.n, k] as a packed A, in `data`. */
+static inline isb__packed isb__pack_rows(const isb__nn *nn, isb__rows rows, size_t k,
+                                         const float *x, void *data) {
+    const isb__packed a = isb__packed_a_at(nn->gemm, rows.n, k, data);
+    isb__pack_part(&a, 0, rows.n, 0, k, isb__view_row_major(x, k));
+    return a;
+}
+/* Columns [at, at + n) of the same block as part of an operand over tokens: x^T, or x as a B.  x is
+ * the first of these columns, ldx apart. */
+static inline void isb__pack_tokens(const isb__packed *to, isb__rows rows, size_t at, size_t n,
+                                    const float *x, size_t ldx) {
+    isb__pack_part(to, at, n, rows.begin, rows.n, isb__view_transposed(x, ldx));
+}
+/* y [rows.n, n] = x * W, columns from `at` of W. */
+static inline void isb__linear_rows(isb__rows rows, const isb__packed *x, const isb__packed_b *w,
+                                    size_t at, size_t n, float *y, size_t ldy, int accumulate) {
+    const isb__packed b = isb__operand(w);
+    isb__multiply_part((isb__part){x, 0, 0}, (isb__part){&b, at, 0}, rows.n, n, w->K, y, ldy,
+                       accumulate);
+}
 
 /* y [M, n] = x [M, k] * W^T, dx [M, k] = dy [M, n] * W. */
 static inline void isb__linear(const isb__nn *nn, size_t M, const isb__weight *w, const float *x,

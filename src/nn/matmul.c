@@ -41,16 +41,11 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* ---- packed operands ---- */
 
-/* A packed operand: `extent` rows of A or columns of B, padded to whole panels of `width`. */
-typedef struct packed {
-    const isb__gemm_kernel *kernel;
-    size_t width, extent, k;
-    char *data;
-} packed;
+typedef isb__packed packed;
 
 static packed packed_make(const isb__gemm_kernel *kernel, size_t width, size_t extent, size_t k,
                           void *data) {
-    return (packed){kernel, width, isb__round_up(extent, width), k, data};
+    return (packed){kernel, width, isb__round_up(extent, width), k, data, 0};
 }
 
 static size_t block_k(const packed *x, size_t at_k) {
@@ -83,15 +78,24 @@ static void pack_b_panel(const packed *x, isb__view b, size_t N, size_t at) {
 
 /* ---- one tile of C ---- */
 
-/* C[m, n] (+)= A block * B block for one block of k. */
+/* Bytes from one panel to the next. */
+typedef struct strides {
+    size_t a, b;
+} strides;
+
+static size_t panel_nbytes(const packed *x, size_t k) {
+    const size_t block = k / x->kernel->kc * x->kernel->kc;
+    return x->width * block_k(x, block) * x->kernel->element_nbytes;
+}
+
+/* C[m, n] (+)= A block * B block for kb elements of k. */
 static void multiply_block(const isb__gemm_kernel *kernel, size_t m, size_t n, size_t kb,
-                           const char *a, const char *b, float *c, size_t ldc, int accumulate) {
-    const size_t a_panel_nbytes = isb__a_panel_nbytes(kernel, kb),
-                 b_panel_nbytes = isb__b_panel_nbytes(kernel, kb);
-    for (size_t j = 0; j < n; j += kernel->nr, b += b_panel_nbytes) {
+                           strides step, const char *a, const char *b, float *c, size_t ldc,
+                           int accumulate) {
+    for (size_t j = 0; j < n; j += kernel->nr, b += step.b) {
         const size_t nb = min_size(kernel->nr, n - j);
         const char *a_panel = a;
-        for (size_t i = 0; i < m; i += kernel->mr, a_panel += a_panel_nbytes) {
+        for (size_t i = 0; i < m; i += kernel->mr, a_panel += step.a) {
             kernel->micro(min_size(kernel->mr, m - i), nb, kb, a_panel, b, c + i * ldc + j, ldc,
                           accumulate);
         }
@@ -147,7 +151,8 @@ static void tile_task(void *arg, size_t task, int thread) {
     float *c = p->c + i * p->ldc + j;
     kernel_begin(kernel);
     for (size_t k = 0; k < p->k; k += kernel->kc) {
-        multiply_block(kernel, m, n, block_k(&p->a, k), packed_panel(&p->a, i, k),
+        const strides step = {panel_nbytes(&p->a, k), panel_nbytes(&p->b, p->b_begin_k + k)};
+        multiply_block(kernel, m, n, block_k(&p->a, k), step, packed_panel(&p->a, i, k),
                        packed_panel(&p->b, p->b_begin + j, p->b_begin_k + k), c, p->ldc,
                        p->accumulate || k > 0);
     }
@@ -278,6 +283,73 @@ void isb__matmul_packed(isb_context *ctx, isb__matmul_scratch *scratch, size_t M
              accumulate);
 }
 
+/* ---- operands packed by parts ---- */
+
+isb__packed isb__packed_a_at(const isb__gemm_kernel *kernel, size_t M, size_t K, void *data) {
+    return packed_make(kernel, kernel->mr, M, K, data);
+}
+
+isb__packed isb__packed_b_at(const isb__gemm_kernel *kernel, size_t K, size_t N, void *data) {
+    packed x = packed_make(kernel, kernel->nr, N, K, data);
+    x.is_b = 1;
+    return x;
+}
+
+size_t isb__packed_nbytes(const isb__packed *x) {
+    return x->extent * isb__round_up(x->k, x->kernel->kr) * x->kernel->element_nbytes;
+}
+
+/* Element k of the panel at `at`, and how many follow in the same block. */
+static char *packed_at(const packed *x, size_t at, size_t k) {
+    const size_t block = k / x->kernel->kc * x->kernel->kc;
+    return packed_panel(x, at, block) + (k - block) * x->width * x->kernel->element_nbytes;
+}
+static size_t left_in_block(const packed *x, size_t k) { return x->kernel->kc - k % x->kernel->kc; }
+
+void isb__pack_part(const isb__packed *to, size_t at, size_t extent, size_t k, size_t n_k,
+                    isb__view x) {
+    const isb__gemm_kernel *kernel = to->kernel;
+    assert(at % to->width == 0 && k % kernel->kr == 0);
+    for (size_t done = 0, n; done < n_k; done += n) {
+        n = min_size(n_k - done, left_in_block(to, k + done));
+        for (size_t i = 0; i < extent; i += to->width) {
+            const float *from = x.data + (ptrdiff_t)i * x.rs + (ptrdiff_t)done * x.cs;
+            const size_t width = min_size(to->width, extent - i);
+            char *panel = packed_at(to, at + i, k + done);
+            if (to->is_b) {
+                kernel->pack_b(n, width, from, x.cs, x.rs, panel);
+            } else {
+                kernel->pack_a(width, n, from, x.rs, x.cs, panel);
+            }
+        }
+    }
+}
+
+void isb__multiply_part(isb__part a, isb__part b, size_t m, size_t n, size_t k, float *c,
+                        size_t ldc, int accumulate) {
+    const isb__gemm_kernel *kernel = a.packed->kernel;
+    kernel_begin(kernel);
+    for (size_t done = 0, part; done < k; done += part) {
+        const size_t at_a = a.k + done, at_b = b.k + done;
+        part = min_size(k - done, min_size(left_in_block(a.packed, at_a),
+                                           left_in_block(b.packed, at_b)));
+        const strides step = {panel_nbytes(a.packed, at_a), panel_nbytes(b.packed, at_b)};
+        multiply_block(kernel, m, n, isb__round_up(part, kernel->kr), step,
+                       packed_at(a.packed, a.at, at_a), packed_at(b.packed, b.at, at_b), c, ldc,
+                       accumulate || done > 0);
+    }
+    kernel_end(kernel);
+}
+
+void isb__multiply_packed(isb_context *ctx, const isb__packed *a, const isb__packed *b, size_t M,
+                          size_t N, float *c, size_t ldc, int accumulate) {
+    assert(a->k == b->k && a->k > 0);
+    product p = {.a = *a, .b = *b, .m = M, .n = N, .k = a->k, .c = c, .ldc = ldc,
+                 .accumulate = accumulate};
+    choose_tiles(&p, (size_t)isb__thread_count(ctx));
+    run_tasks(ctx, ceil_div(M, p.tile_m) * p.tiles_n, tile_task, &p, N * p.k * (M + 8));
+}
+
 /* ---- on one thread ---- */
 
 void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *scratch, int thread,
@@ -301,8 +373,9 @@ void isb__matmul_on_thread(const isb__gemm_kernel *kernel, isb__matmul_scratch *
                 const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs,
                                       a.cs};
                 for (size_t at = 0; at < m; at += kernel->mr) pack_a_panel(&pa, ak, m, at);
-                multiply_block(kernel, m, n, block_k(&pa, 0), a_block, b_block, c + i * ldc + j,
-                               ldc, accumulate || k > 0);
+                multiply_block(kernel, m, n, block_k(&pa, 0),
+                               (strides){panel_nbytes(&pa, 0), panel_nbytes(&pb, 0)}, a_block,
+                               b_block, c + i * ldc + j, ldc, accumulate || k > 0);
             }
         }
     }
@@ -325,8 +398,9 @@ void isb__matmul_packed_on_thread(isb__matmul_scratch *scratch, int thread, size
                 packed_make(kernel, kernel->mr, m, min_size(kernel->kc, b->K - k), a_block);
             const isb__view ak = {a.data + (ptrdiff_t)i * a.rs + (ptrdiff_t)k * a.cs, a.rs, a.cs};
             for (size_t at = 0; at < m; at += kernel->mr) pack_a_panel(&pa, ak, m, at);
-            multiply_block(kernel, m, b->N, block_k(&pa, 0), a_block, packed_panel(&ready, 0, k),
-                           c + i * ldc, ldc, accumulate || k > 0);
+            multiply_block(kernel, m, b->N, block_k(&pa, 0),
+                           (strides){panel_nbytes(&pa, 0), panel_nbytes(&ready, k)}, a_block,
+                           packed_panel(&ready, 0, k), c + i * ldc, ldc, accumulate || k > 0);
         }
     }
     kernel_end(kernel);

@@ -83,8 +83,9 @@ static one_model read_model(int *documents) {
     *documents = (int)number();
     c.rope_theta = number();
     c.norm_eps = number();
+    const isb__graph_options options = {.B = x.B, .T = x.T, .training = 1, .use_exact = 1};
     CHECK_OK(ctx, isb__model_create(ctx, &c, &x.model));
-    CHECK_OK(ctx, isb__graph_create(ctx, x.model, x.B, x.T, 1, 1, &x.graph));
+    CHECK_OK(ctx, isb__graph_create(ctx, x.model, &options, &x.graph));
     float **blocks[] = {&x.grads, &x.m, &x.v};
     for (int i = 0; i < 3; ++i)
         CHECK_OK(ctx, isb__alloc_array(ctx, x.model->n_floats, sizeof(float), blocks[i]));

@@ -45,7 +45,8 @@ static isb_status train(isb_context *ctx, void *arg) {
     isb__loss loss;
     float *grads = NULL;
     isb_status status = make_model(ctx, &model);
-    if (status == ISB_OK) status = isb__graph_create(ctx, model, B, T, 1, 0, &graph);
+    const isb__graph_options options = {.B = B, .T = T, .training = 1};
+    if (status == ISB_OK) status = isb__graph_create(ctx, model, &options, &graph);
     CHECK((graph != NULL) == (status == ISB_OK));
     if (status == ISB_OK) status = isb__alloc_array(ctx, model->n_floats, sizeof *grads, &grads);
     if (status == ISB_OK) status = isb__graph_backward(graph, &batch, 1, 0, grads, &loss);

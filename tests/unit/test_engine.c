@@ -228,7 +228,8 @@ static void check_graph(isb_context *ctx, const test_case *t) {
     const size_t T = (size_t)t->model->config.context_length, n = T < N_CLOSE ? T : N_CLOSE;
     const int32_t *targets = t->tokens[0] + 1;
     const isb__batch batch = {t->tokens[0], targets, NULL};
-    CHECK_OK(ctx, isb__graph_create(ctx, t->model, 1, n, 0, 1, &graph));
+    const isb__graph_options options = {.B = 1, .T = n, .use_exact = 1};
+    CHECK_OK(ctx, isb__graph_create(ctx, t->model, &options, &graph));
     CHECK_OK(ctx, isb__graph_forward(graph, &batch, nats, &loss));
     double worst = 0;
     for (size_t i = 0; i < n; ++i) {

@@ -111,8 +111,9 @@ static void test_scorer(isb_context *ctx, uint64_t seed, size_t B, size_t stride
     isb__graph *graph, *single;
     isb__scorer *scorer;
     isb__score score;
-    CHECK_OK(ctx, isb__graph_create(ctx, model, B, T, 0, 0, &graph));
-    CHECK_OK(ctx, isb__graph_create(ctx, model, 1, T, 0, 0, &single));
+    const isb__graph_options many = {.B = B, .T = T}, one = {.B = 1, .T = T};
+    CHECK_OK(ctx, isb__graph_create(ctx, model, &many, &graph));
+    CHECK_OK(ctx, isb__graph_create(ctx, model, &one, &single));
     const isb__forward forward = isb__forward_of_graph(graph, B, T);
     CHECK_OK(ctx, isb__scorer_create(ctx, &forward, stride, 256, &scorer));
     double expected = 0;

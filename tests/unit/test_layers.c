@@ -108,10 +108,16 @@ static void setup_free(setup *u) {
     isb_context_free(u->ctx);
 }
 
+static isb__graph_options options_of(const shape *s, int training) {
+    return (isb__graph_options){.B = s->B, .T = s->T, .training = training};
+}
+
 static void run_backward(setup *u, const shape *s, int exact, float scale, float z_weight,
                          isb__loss *loss) {
     isb__graph *graph = NULL;
-    CHECK_OK(u->ctx, isb__graph_create(u->ctx, u->model, s->B, s->T, 1, exact, &graph));
+    isb__graph_options options = options_of(s, 1);
+    options.use_exact = exact;
+    CHECK_OK(u->ctx, isb__graph_create(u->ctx, u->model, &options, &graph));
     CHECK_OK(u->ctx, isb__graph_backward(graph, &u->batch, scale, z_weight, u->grads, loss));
     isb__graph_free(graph);
 }
@@ -211,6 +217,35 @@ static void test_threads(uint64_t seed) {
     setup_free(&one);
 }
 
+/* Activations that are made again give the same bits, in less memory. */
+static void test_recompute(const shape *s, uint64_t seed) {
+    for (int exact = 0; exact < 2; ++exact) {
+        setup kept = setup_create(s, 2, seed, 0.3f), made = setup_create(s, 3, seed, 0.3f);
+        isb__graph *graph = NULL;
+        isb__loss kept_loss, made_loss;
+        isb__graph_options options = options_of(s, 1);
+        const size_t kept_nbytes =
+            isb__graph_estimate_nbytes(made.ctx, &made.model->config, &options);
+        run_backward(&kept, s, exact, 1, 1e-3f, &kept_loss);
+        options.use_exact = exact;
+        options.recompute = 1;
+        CHECK_OK(made.ctx, isb__graph_create(made.ctx, made.model, &options, &graph));
+        for (int pass = 0; pass < 2; ++pass) { /* the second finds what the first left */
+            memset(made.grads, 0, made.model->n_floats * sizeof *made.grads);
+            CHECK_OK(made.ctx, isb__graph_backward(graph, &made.batch, 1, 1e-3f, made.grads,
+                                                   &made_loss));
+            CHECK(kept_loss.nats == made_loss.nats && kept_loss.z == made_loss.z);
+            CHECK(memcmp(kept.grads, made.grads, kept.model->n_floats * sizeof(float)) == 0);
+        }
+        CHECK_EQ(isb__graph_nbytes(graph),
+                 isb__graph_estimate_nbytes(made.ctx, &made.model->config, &options));
+        if (s->L > 1 && !exact) CHECK(isb__graph_nbytes(graph) < kept_nbytes);
+        isb__graph_free(graph);
+        setup_free(&kept);
+        setup_free(&made);
+    }
+}
+
 /* Evaluation gives the training pass's loss, and token losses that add up to it. */
 static void test_forward_only(uint64_t seed) {
     const shape *s = &shapes[3];
@@ -218,8 +253,9 @@ static void test_forward_only(uint64_t seed) {
     isb__graph *graph = NULL;
     isb__loss trained, evaluated;
     float nats[64];
+    const isb__graph_options training = options_of(s, 1), evaluation = options_of(s, 0);
     run_backward(&u, s, 0, 1, 0, &trained);
-    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, s->B, s->T, 0, 0, &graph));
+    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, &evaluation, &graph));
     CHECK_OK(u.ctx, isb__graph_forward(graph, &u.batch, nats, &evaluated));
     CHECK(trained.nats == evaluated.nats && trained.z == evaluated.z);
     double sum = 0;
@@ -229,9 +265,9 @@ static void test_forward_only(uint64_t seed) {
     }
     CHECK(sum == evaluated.nats);
     CHECK(isb__graph_nbytes(graph) <
-          isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 1));
+          isb__graph_estimate_nbytes(u.ctx, &u.model->config, &training));
     CHECK_EQ(isb__graph_nbytes(graph),
-             isb__graph_estimate_nbytes(u.ctx, &u.model->config, s->B, s->T, 0));
+             isb__graph_estimate_nbytes(u.ctx, &u.model->config, &evaluation));
     isb__graph_free(graph);
     setup_free(&u);
 }
@@ -272,7 +308,8 @@ static void test_overfit(uint64_t seed) {
     isb__graph *graph = NULL;
     isb__loss loss = {0};
     double first = 0;
-    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, s.B, s.T, 1, 0, &graph));
+    const isb__graph_options options = options_of(&s, 1);
+    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, &options, &graph));
     for (int step = 0; step < 80; ++step) {
         memset(u.grads, 0, u.model->n_floats * sizeof *u.grads);
         CHECK_OK(u.ctx, isb__graph_backward(graph, &u.batch, 1.0f / 20, 0, u.grads, &loss));
@@ -291,10 +328,12 @@ static void test_misuse(uint64_t seed) {
     setup u = setup_create(s, 2, seed, 0.3f);
     isb__graph *graph = NULL;
     isb__loss loss;
-    CHECK_STATUS(isb__graph_create(u.ctx, u.model, 1, s->T + 4, 1, 0, &graph), ISB_ERR_SHAPE);
-    CHECK_STATUS(isb__graph_create(u.ctx, u.model, 0, s->T, 1, 0, &graph), ISB_ERR_SHAPE);
+    const isb__graph_options options = options_of(s, 1), too_long = {.B = 1, .T = s->T + 4},
+                             empty = {.T = s->T};
+    CHECK_STATUS(isb__graph_create(u.ctx, u.model, &too_long, &graph), ISB_ERR_SHAPE);
+    CHECK_STATUS(isb__graph_create(u.ctx, u.model, &empty, &graph), ISB_ERR_SHAPE);
     CHECK(graph == NULL);
-    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, s->B, s->T, 1, 0, &graph));
+    CHECK_OK(u.ctx, isb__graph_create(u.ctx, u.model, &options, &graph));
     u.inputs[s->T + 2] = (int32_t)s->V;
     CHECK_STATUS(isb__graph_forward(graph, &u.batch, NULL, &loss), ISB_ERR_RANGE);
     CHECK(strstr(isb_context_error(u.ctx), "row 1, token 2") != NULL);
@@ -326,6 +365,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
         test_gradients(&shapes[i], seed + i);
         if (shapes[i].activation == ISB_ACTIVATION_SILU) test_close(&shapes[i], seed + i);
+        test_recompute(&shapes[i], seed + i);
     }
     test_threads(seed);
     test_forward_only(seed);
