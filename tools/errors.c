@@ -27,6 +27,8 @@ static const error_kind kinds[] = {
     {ISB_ERR_CANCELLED, EXIT_INTERRUPTED, ""},
     {ISB_ERR_THREAD, EXIT_FAILED, "use fewer threads (--threads), or raise the limit of "
                                   "processes (ulimit -u)"},
+    {ISB_ERR_RANK, EXIT_FAILED, "see what became of the process named, then resume"},
+    {ISB_ERR_DEVICE, EXIT_FAILED, "see the driver's messages (dmesg, nvidia-smi), then resume"},
     {ISB_ERR_CORRUPT, EXIT_DATA, "the data was damaged after it was written: take another copy "
                                  "or make it again"},
     {ISB_ERR_FORMAT, EXIT_DATA, "\"isobit info PATH\" tells what a file or folder is"},

@@ -1,9 +1,9 @@
 /* main.c: finds the command, reads its options, gives it a context, and turns the outcome into an
  * exit code.
  *
- * SIGINT, SIGTERM and SIGHUP ask the library to stop soon with its files whole; a second one ends
- * the process at once. SIGPIPE and SIGXFSZ are ignored: writes then fail with a reason, which is
- * reported like any other. */
+ * SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which mpirun and Slurm pass on) ask the library to stop soon
+ * with its files whole; a second one ends the process at once.  SIGPIPE and SIGXFSZ are ignored:
+ * writes then fail with a reason, which is reported like any other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -67,7 +67,7 @@ static void on_interrupt(int number) {
 static void install_signals(void) {
     struct sigaction ignore = {.sa_handler = SIG_IGN},
                      stop = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, old;
-    static const int stopping[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int stopping[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     sigaction(SIGPIPE, &ignore, NULL);
     sigaction(SIGXFSZ, &ignore, NULL);
     for (size_t i = 0; i < sizeof stopping / sizeof *stopping; ++i) {

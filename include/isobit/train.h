@@ -101,7 +101,7 @@ ISB_API void isb_train_options_init(isb_train_options *options);
 
 /* What a run would need, without starting it. */
 typedef struct isb_train_estimate {
-    size_t struct_size;
+    size_t struct_size; /* set to sizeof before the call */
     /* bytes: weights, gradients, optimiser's state, activations and the rest; their sum; what this
      * machine (or device) has free */
     uint64_t parameters_nbytes, gradients_nbytes, optimizer_nbytes, activations_nbytes;
@@ -142,6 +142,12 @@ typedef struct isb_train_result {
  * at the next), CANCELLED (a checkpoint is written first: resume goes on from there). */
 ISB_API isb_status isb_train(isb_context *context, const isb_train_options *options,
                              isb_train_result *result);
+
+/* Several processes started by mpirun or srun that call isb_train() alike are one run, which they
+ * divide between them (docs/many-machines.md); all return alike, also RANK (a process was lost).
+ * The rank of this process, of *n_ranks (may be NULL), by the environment: 0 of 1 if alone.  Rank 0
+ * is the one to report; the library does so on no other. */
+ISB_API int isb_train_rank(int *n_ranks);
 
 /* The static M1: byte counts of a corpus, as a folder.  Errors: EXISTS, EMPTY, those of corpora. */
 ISB_API isb_status isb_train_static(isb_context *context, const char *const *paths, size_t n_paths,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/plan.h"
+#include "comm/launch.h"
 #include "data/options.h"
 #include "train/settings.h"
 
@@ -19,10 +20,14 @@ void isb_train_options_init(isb_train_options *options) {
     isb_prepare_options_init(&options->prepare);
 }
 
+int isb_train_rank(int *n_ranks) {
+    if (n_ranks) *n_ranks = isb__launch_size();
+    return isb__launch_rank();
+}
+
 /* ---- options ---- */
 
 static isb_status check_options(isb_context *ctx, const isb_train_options *o) {
-    ISB_TRY(ISB__CHECK_OPTIONS(ctx, o, "isb_train_options"));
     const bool prefix = o->dataset_prefix != NULL, text = o->n_text_paths > 0;
     if (!o->out_dir || !*o->out_dir)
         return isb__fail(ctx, ISB_ERR_ARGUMENT, "out_dir is missing: the folder to train in");
@@ -169,7 +174,8 @@ static isb_status open_loader(isb__run *run) {
 
 static isb_status plan_buffers(isb__run *run) {
     const isb_train_options *s = &run->settings;
-    const size_t n_ids = s->accumulate * s->batch_rows * (size_t)s->model.context_length;
+    run->n_batches = s->accumulate / (size_t)isb__comm_size(run->comm);
+    const size_t n_ids = run->n_batches * s->batch_rows * (size_t)s->model.context_length;
     isb__plan plan;
     isb__plan_begin(&plan, run->ctx);
     isb__plan_add(&plan, "inputs", n_ids * sizeof(int32_t), &run->inputs);
@@ -228,7 +234,9 @@ static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
     const uint64_t step = c->progress.step;
     ISB_TRY(isb__grow_array(run->ctx, (size_t)step + 1, sizeof *p->losses, &run->losses_capacity,
                             &p->losses));
-    ISB_TRY(isb__checkpoint_load_trainer(c, run->trainer, p->losses));
+    ISB_TRY(run->trainer->ops->pull(run->trainer)); /* the memory to load into */
+    ISB_TRY(isb__comm_agree(run->comm,
+                            isb__checkpoint_load_trainer(c, run->trainer, p->losses)));
     ISB_TRY(run->trainer->ops->push(run->trainer));
     float *losses = p->losses;
     *p = c->progress;
@@ -256,22 +264,81 @@ static isb_status open_files(isb__run *run) {
     return s->resume ? isb__model_publish(run->ctx, run->model, s->out_dir) : ISB_OK;
 }
 
-static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
+/* ---- several processes ---- */
+
+/* A multiple of the number of processes; that by default. */
+static isb_status divide_batch(isb__run *run) {
     isb_train_options *s = &run->settings;
-    if (s->resume) ISB_TRY(merge_checkpoint(run, c));
-    ISB_TRY(isb__train_data_open(run->ctx, s, s->resume, &run->data));
+    const size_t R = (size_t)isb__comm_size(run->comm), n = s->accumulate;
+    char divisors[128] = "";
+    if (n == 0) s->accumulate = R;
+    if (n % R == 0) return ISB_OK;
+    for (size_t d = 1, at = 0; d <= n && at < sizeof divisors - 32; ++d) {
+        if (n % d == 0)
+            at += (size_t)snprintf(divisors + at, sizeof divisors - at, "%s%zu", at ? ", " : "", d);
+    }
+    return isb__fail(run->ctx, ISB_ERR_RANGE,
+                     "a step of %zu micro-batches (accumulate) cannot be divided between %zu "
+                     "processes; start %s processes, or, in a new run, let accumulate be a multiple "
+                     "of %zu",
+                     n, R, divisors, R);
+}
+
+/* Text is tokenised by rank 0; the others then find what it made. */
+static isb_status open_data(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const bool first = isb__comm_rank(run->comm) == 0;
+    isb_status status =
+        first ? isb__train_data_open(run->ctx, s, s->resume, &run->data) : ISB_OK;
+    ISB_TRY(isb__comm_agree(run->comm, status));
+    status = first ? ISB_OK : isb__train_data_open(run->ctx, s, 1, &run->data);
+    return isb__comm_agree(run->comm, status);
+}
+
+/* Everything that this process makes for itself. */
+static isb_status open_parts(isb__run *run, const isb__checkpoint *c) {
+    isb_train_options *s = &run->settings;
     if (s->resume) {
         ISB_TRY(check_fingerprint(run, c));
         ISB_TRY(load_checkpoint_model(run, c));
     } else {
         ISB_TRY(s->init_from ? load_initial(run) : create_model(run));
     }
+    ISB_TRY(divide_batch(run));
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
     ISB_TRY(open_compose(run));
-    ISB_TRY(open_trainer(run));
-    if (s->resume) ISB_TRY(load_progress(run, c));
-    return open_files(run);
+    return open_trainer(run);
+}
+
+static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
+    const isb_train_options *s = &run->settings;
+    const bool first = isb__comm_rank(run->comm) == 0;
+    if (s->resume) ISB_TRY(merge_checkpoint(run, c));
+    ISB_TRY(open_data(run));
+    ISB_TRY(isb__comm_agree(run->comm, open_parts(run, c)));
+    /* other processors, other roundings: all begin with the weights of rank 0 */
+    ISB_TRY(s->resume ? load_progress(run, c) : run->trainer->ops->push(run->trainer));
+    return isb__comm_agree(run->comm, first ? open_files(run) : ISB_OK);
+}
+
+/* Rank 0 looks for one that is whole. */
+static isb_status find_checkpoint(isb__run *run, isb__checkpoint *c) {
+    const char *out_dir = run->settings.out_dir;
+    const bool first = isb__comm_rank(run->comm) == 0;
+    isb_status status = first ? isb__checkpoint_find(run->ctx, out_dir, c) : ISB_OK;
+    ISB_TRY(isb__comm_agree(run->comm, status));
+    uint64_t step = c->progress.step;
+    ISB_TRY(isb__comm_broadcast(run->comm, 0, sizeof step, &step));
+    status = first ? ISB_OK : isb__checkpoint_open(run->ctx, out_dir, step, c);
+    return isb__comm_agree(run->comm, status);
+}
+
+/* Rank 0 speaks for all. */
+static void be_quiet(isb__run *run) {
+    if (isb__comm_rank(run->comm) == 0) return;
+    run->ctx->options.log = NULL;
+    run->ctx->options.progress = NULL;
 }
 
 /* The folder is this run's from here on.  One that is not there has nothing to resume. */
@@ -284,18 +351,19 @@ static isb_status lock_folder(isb__run *run) {
 }
 
 static isb_status open_run(isb__run *run, isb__checkpoint *checkpoint) {
-    const isb_train_options *s = &run->settings;
     ISB_TRY(isb__comm_open(run->ctx, &run->comm));
+    be_quiet(run);
+    ISB_TRY(isb__comm_agree(run->comm, check_options(run->ctx, &run->settings)));
     ISB_TRY(isb__comm_agree(run->comm, lock_folder(run)));
-    if (s->resume) ISB_TRY(isb__checkpoint_find(run->ctx, s->out_dir, checkpoint));
+    if (run->settings.resume) ISB_TRY(find_checkpoint(run, checkpoint));
     return open_with(run, checkpoint);
 }
 
 isb_status isb__run_open(isb_context *ctx, const isb_train_options *options, isb__run *run) {
     isb__checkpoint checkpoint = {0};
     const double begin_s = isb__now_s();
-    *run = (isb__run){.ctx = ctx};
-    ISB_TRY(check_options(ctx, options));
+    *run = (isb__run){.ctx = ctx, .heard = ctx->options};
+    ISB_TRY(ISB__CHECK_OPTIONS(ctx, options, "isb_train_options"));
     run->settings = *options;
     run->progress.last.step = run->progress.best.step = ISB__NO_STEP;
     const isb_status status = open_run(run, &checkpoint);
@@ -322,5 +390,7 @@ void isb__run_close(isb__run *run) {
     isb_model_free(run->model);
     isb__train_data_close(&run->data);
     isb__lock_close(run->lock);
+    run->ctx->options.log = run->heard.log;
+    run->ctx->options.progress = run->heard.progress;
     *run = (isb__run){0};
 }

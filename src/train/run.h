@@ -23,12 +23,14 @@ typedef struct isb__run {
     isb__scorer *scorer; /* NULL without validation data */
     isb__log_jsonl *log;
     isb__tensorboard *tensorboard;
-    int32_t *inputs, *targets, *starts; /* [accumulate][B, T]: all micro-batches of a step */
+    size_t n_batches; /* this rank's micro-batches of a step */
+    int32_t *inputs, *targets, *starts; /* [n_batches][B, T] */
     void *block;                        /* the memory of the three */
     isb__train_progress progress;
     size_t losses_capacity;
     uint64_t memory_nbytes;
     isb__lock *lock; /* on out_dir */
+    isb_context_options heard; /* log and progress, which only rank 0 reports to */
     char device[32]; /* what settings.device points to, if it was the checkpoint's */
 } isb__run;
 

@@ -151,15 +151,21 @@ isb_status isb__scorer_finish(isb__scorer *s, isb__score *score) {
 
 isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset,
                                    uint64_t max_targets) {
+    return isb__scorer_add_share(s, dataset, max_targets, 0, 1);
+}
+
+isb_status isb__scorer_add_share(isb__scorer *s, const isb__dataset *dataset, uint64_t max_targets,
+                                 uint64_t share, uint64_t n_shares) {
     uint64_t left = max_targets ? max_targets : UINT64_MAX;
     for (uint64_t d = 0; d < dataset->info.n_documents && left > 0; ++d) {
         const uint64_t length = (uint64_t)dataset->lengths[d];
         const bool whole = length < left;
         const size_t count = (size_t)(whole ? length : left);
+        left -= count + whole;
+        if (d % n_shares != share) continue;
         ISB_TRY(isb__grow_array(s->ctx, count, sizeof *s->ids, &s->ids_capacity, &s->ids));
         isb__dataset_read(dataset, dataset->starts[d], count, s->ids);
         ISB_TRY(isb__scorer_add(s, s->ids, count, whole));
-        left -= count + whole;
     }
     return ISB_OK;
 }

@@ -43,6 +43,9 @@ isb_status isb__scorer_finish(isb__scorer *scorer, isb__score *score);
  * short. */
 isb_status isb__scorer_add_dataset(isb__scorer *scorer, const isb__dataset *dataset,
                                    uint64_t max_targets);
+/* Of these documents, every n_shares-th from `share` on. */
+isb_status isb__scorer_add_share(isb__scorer *scorer, const isb__dataset *dataset,
+                                 uint64_t max_targets, uint64_t share, uint64_t n_shares);
 
 /* Bits per byte of a loss in nats per target, by the dataset's own totals: its targets are
  * tokens and one boundary a document. */

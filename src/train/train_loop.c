@@ -4,7 +4,12 @@
  * targets of the step and their number is only known then; each micro-batch adds its share to
  * one gradient.  Everything that decides the numbers is a function of the step and of earlier
  * losses, so a run that is resumed goes on with the bits that it would have had (budgets of time
- * alone excepted: time does not repeat). */
+ * alone excepted: time does not repeat).
+ *
+ * On R ranks, rank r does micro-batches r, r + R, ... of each step, and documents r, r + R, ... of
+ * an evaluation.  All ranks run this loop and decide alike, from sums that all have; what only one
+ * can know (an interruption, an error of the disk) they agree upon before they go on.  Rank 0
+ * writes the files. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -24,10 +29,10 @@ typedef struct loop {
     uint64_t total_steps, tokens_per_step;
     isb__progress_state progress;
     double lr, grad_norm; /* of the last step */
-    double peak;          /* FLOP/s of this machine's product units; NaN: not known */
+    double peak;          /* FLOP/s of all ranks' product units; NaN: not known */
     uint64_t saved_step;  /* ISB__NO_STEP: not yet */
     uint64_t begin_tokens, logged_tokens; /* at the start, in the last line of the log */
-    double begin_seconds, logged_seconds;
+    double begin_seconds, logged_seconds, logged_comm_seconds;
     bool log_waits; /* for room on the disk */
 } loop;
 
@@ -43,13 +48,17 @@ static double fraction_used(const loop *l) {
 
 /* ---- one step ---- */
 
-/* Reads the step's micro-batches; returns the number of targets in them. */
+static bool is_writer(const isb__run *run) { return isb__comm_rank(run->comm) == 0; }
+
+/* Reads this rank's micro-batches of the step; returns the number of targets in them. */
 static uint64_t fill_batches(isb__run *run) {
     const isb_train_options *s = &run->settings;
-    const size_t n = s->batch_rows * (size_t)s->model.context_length;
+    const size_t n = s->batch_rows * (size_t)s->model.context_length,
+                 rank = (size_t)isb__comm_rank(run->comm),
+                 n_ranks = (size_t)isb__comm_size(run->comm);
     uint64_t n_targets = 0;
-    for (size_t a = 0; a < s->accumulate; ++a) {
-        const uint64_t position = run->progress.step * s->accumulate + a;
+    for (size_t a = 0; a < run->n_batches; ++a) {
+        const uint64_t position = run->progress.step * s->accumulate + a * n_ranks + rank;
         isb__loader_fill(run->loader, position, run->inputs + a * n, run->targets + a * n,
                          run->starts + a * n);
         for (size_t i = 0; i < n; ++i) n_targets += run->targets[a * n + i] >= 0;
@@ -57,14 +66,22 @@ static uint64_t fill_batches(isb__run *run) {
     return n_targets;
 }
 
-/* The gradient of the mean loss, and that loss in nats. */
-static isb_status compute_gradient(isb__run *run, double *nats) {
+/* The same for all ranks together.  Here all of them notice when one is to stop. */
+static isb_status count_targets(isb__run *run, double *n_targets) {
+    double sums[2] = {(double)fill_batches(run), isb__cancelled(run->ctx)};
+    ISB_TRY(isb__comm_sum_f64(run->comm, 2, sums));
+    if (sums[1] > 0) return isb__fail(run->ctx, ISB_ERR_CANCELLED, "stopped on request");
+    *n_targets = sums[0];
+    return ISB_OK;
+}
+
+/* Of this rank's micro-batches. */
+static isb_status add_gradients(isb__run *run, double scale, double *nats) {
     const isb_train_options *s = &run->settings;
     const size_t n = s->batch_rows * (size_t)s->model.context_length;
-    const double scale = 1.0 / (double)fill_batches(run);
     *nats = 0;
     ISB_TRY(run->trainer->ops->begin(run->trainer));
-    for (size_t a = 0; a < s->accumulate; ++a) {
+    for (size_t a = 0; a < run->n_batches; ++a) {
         const isb__batch batch = {run->inputs + a * n, run->targets + a * n, run->starts + a * n};
         isb__loss loss;
         ISB_TRY(run->trainer->ops->backward(run->trainer, &batch, (float)scale,
@@ -72,6 +89,14 @@ static isb_status compute_gradient(isb__run *run, double *nats) {
         *nats += loss.nats * scale;
     }
     return ISB_OK;
+}
+
+/* The gradient of the mean loss, and that loss in nats. */
+static isb_status compute_gradient(isb__run *run, double *nats) {
+    double n_targets = 1;
+    ISB_TRY(count_targets(run, &n_targets));
+    ISB_TRY(isb__comm_agree(run->comm, add_gradients(run, 1.0 / n_targets, nats)));
+    return isb__comm_sum_f64(run->comm, 1, nats);
 }
 
 /* ---- steps that are left out ---- */
@@ -107,6 +132,7 @@ static isb_status record_skipped(loop *l, double nats, const isb__spike *spike) 
     } else {
         snprintf(text, sizeof text, "loss %g, gradient norm %g", nats, l->grad_norm);
     }
+    if (!is_writer(l->run)) return ISB_OK;
     isb__log(l->run->ctx, ISB_LOG_WARNING, "step %" PRIu64 " is left out: %s", step, text);
     return unless_full(l, isb__log_jsonl_note(l->run->log, (int64_t)step, "skipped", text));
 }
@@ -118,7 +144,7 @@ static isb_status skip_step(loop *l, double nats, const isb__spike *spike) {
     const uint64_t n = isb__spike_run(p->losses, p->step) + 1;
     if (n >= s->max_skipped || s->spike_limit < 0) return fail_diverged(l, nats, n);
     p->losses[p->step] = isb__spike_mark(nats);
-    return record_skipped(l, nats, spike);
+    return isb__comm_agree(l->run->comm, record_skipped(l, nats, spike));
 }
 
 /* ---- one step, done or not ---- */
@@ -130,6 +156,15 @@ static isb_status update(loop *l, double nats) {
     const double gscale = clip > 0 && l->grad_norm > clip ? clip / l->grad_norm : 1;
     ISB_TRY(run->trainer->ops->step(run->trainer, gscale, l->lr, p->step));
     p->losses[p->step] = (float)nats;
+    return ISB_OK;
+}
+
+/* Where time decides when the run ends, all go by the clock of rank 0. */
+static isb_status count_seconds(loop *l, double seconds) {
+    isb__run *run = l->run;
+    if (run->settings.max_minutes > 0)
+        ISB_TRY(isb__comm_broadcast(run->comm, 0, sizeof seconds, &seconds));
+    run->progress.seconds += seconds;
     return ISB_OK;
 }
 
@@ -149,8 +184,7 @@ static isb_status train_step(loop *l) {
     ISB_TRY(spike.found ? skip_step(l, nats, &spike) : update(l, nats));
     ++p->step;
     p->tokens += l->tokens_per_step;
-    p->seconds += isb__now_s() - begin_s;
-    return ISB_OK;
+    return count_seconds(l, isb__now_s() - begin_s);
 }
 
 /* ---- what happens between steps ---- */
@@ -170,6 +204,7 @@ static double mean_loss(const isb__train_progress *p, uint64_t last) {
 static isb_status write_metrics(loop *l, size_t n, const isb__metric *metrics) {
     const isb__run *run = l->run;
     const int64_t step = (int64_t)run->progress.step;
+    if (!is_writer(run)) return ISB_OK;
     ISB_TRY(unless_full(l, isb__log_jsonl_write(run->log, step, n, metrics)));
     return unless_full(l, isb__tensorboard_write(run->tensorboard, step, n, metrics));
 }
@@ -179,6 +214,12 @@ static double share_of_peak(const loop *l, double tokens_per_s) {
     const double flops_per_token =
         isb__settings_flops_per_step(&l->run->settings) / (double)l->tokens_per_step;
     return tokens_per_s * flops_per_token / l->peak;
+}
+
+/* Of the time since the last line; waiting for slower ranks is part of it. */
+static double communication_share(const loop *l, double seconds) {
+    const double comm_seconds = isb__comm_seconds(l->run->comm) - l->logged_comm_seconds;
+    return seconds > 0 ? fmin(1, comm_seconds / seconds) : 0;
 }
 
 static isb_status log_step(loop *l) {
@@ -199,10 +240,14 @@ static isb_status log_step(loop *l) {
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(l, tokens_per_s)},
         {"flops", isb__settings_flops_per_step(&run->settings) * (double)p->step},
+        {"comm_share", communication_share(l, seconds)},
     };
+    /* the last one is only of runs on several ranks */
+    const size_t n = sizeof metrics / sizeof *metrics;
     l->logged_seconds = p->seconds;
     l->logged_tokens = p->tokens;
-    return write_metrics(l, sizeof metrics / sizeof *metrics, metrics);
+    l->logged_comm_seconds = isb__comm_seconds(run->comm);
+    return write_metrics(l, isb__comm_size(run->comm) > 1 ? n : n - 1, metrics);
 }
 
 static double valid_bits_per_byte(const isb__run *run, const isb__train_eval *eval) {
@@ -217,8 +262,10 @@ static isb_status keep_best(loop *l) {
     const bool first = p->best.step == ISB__NO_STEP;
     if (!run->settings.keep_best || !(first || p->last.nats < p->best.nats)) return ISB_OK;
     ISB_TRY(run->trainer->ops->pull(run->trainer));
-    const isb_status status =
-        isb__best_publish(run->ctx, run->model, &run->data, run->settings.out_dir);
+    isb_status status = ISB_OK;
+    if (is_writer(run))
+        status = isb__best_publish(run->ctx, run->model, &run->data, run->settings.out_dir);
+    status = isb__comm_agree(run->comm, status);
     if (status == ISB_OK) p->best = p->last;
     if (status != ISB_ERR_NO_SPACE) return status;
     isb__log(run->ctx, ISB_LOG_WARNING, "the best model so far, of step %" PRIu64
@@ -226,19 +273,27 @@ static isb_status keep_best(loop *l) {
     return ISB_OK;
 }
 
-/* The same first documents every time, whole but for the last. */
+/* The same first documents every time, whole but for the last; of these, this rank's. */
+static isb_status score_share(isb__run *run, isb__score *score) {
+    const isb_train_options *s = &run->settings;
+    const uint64_t max_targets =
+        (uint64_t)s->eval_batches * s->batch_rows * (uint64_t)s->model.context_length;
+    isb__scorer_reset(run->scorer);
+    ISB_TRY(isb__scorer_add_share(run->scorer, run->data.valid, max_targets,
+                                  (uint64_t)isb__comm_rank(run->comm),
+                                  (uint64_t)isb__comm_size(run->comm)));
+    return isb__scorer_finish(run->scorer, score);
+}
+
 static isb_status evaluate(loop *l) {
     isb__run *run = l->run;
     isb__train_progress *p = &run->progress;
-    const isb_train_options *s = &run->settings;
     if (!run->scorer || p->last.step == p->step) return ISB_OK;
-    isb__score score;
-    isb__scorer_reset(run->scorer);
-    const uint64_t max_targets =
-        (uint64_t)s->eval_batches * s->batch_rows * (uint64_t)s->model.context_length;
-    ISB_TRY(isb__scorer_add_dataset(run->scorer, run->data.valid, max_targets));
-    ISB_TRY(isb__scorer_finish(run->scorer, &score));
-    p->last = (isb__train_eval){p->step, score.nats / (double)score.n_targets};
+    isb__score score = {0};
+    ISB_TRY(isb__comm_agree(run->comm, score_share(run, &score)));
+    double sums[] = {score.nats, (double)score.n_targets};
+    ISB_TRY(isb__comm_sum_f64(run->comm, 2, sums));
+    p->last = (isb__train_eval){p->step, sums[0] / sums[1]};
     ISB_TRY(keep_best(l));
     const isb__metric metrics[] = {
         {"tokens", (double)p->tokens},
@@ -248,7 +303,8 @@ static isb_status evaluate(loop *l) {
     };
     /* the last one is only of runs that keep the best */
     const size_t n = sizeof metrics / sizeof *metrics;
-    return write_metrics(l, p->best.step == ISB__NO_STEP ? n - 1 : n, metrics);
+    return isb__comm_agree(run->comm,
+                           write_metrics(l, p->best.step == ISB__NO_STEP ? n - 1 : n, metrics));
 }
 
 /* Weights can overflow in a step whose loss was still a number: they must not push sound
@@ -264,15 +320,20 @@ static isb_status check_weights(const loop *l) {
                      l->run->progress.step, cause, l->run->settings.lr);
 }
 
-static isb_status save(loop *l) {
-    isb__run *run = l->run;
-    if (l->saved_step == run->progress.step) return ISB_OK;
-    ISB_TRY(run->trainer->ops->pull(run->trainer));
+static isb_status write_checkpoint(const loop *l) {
+    const isb__run *run = l->run;
     ISB_TRY(check_weights(l));
     const isb__train_snapshot snapshot = {&run->settings, &run->progress,        run->model,
                                           run->trainer, run->data.fingerprint, run->data.prefix};
     ISB_TRY(isb__checkpoint_save(run->ctx, run->settings.out_dir, &snapshot));
-    ISB_TRY(isb__model_publish(run->ctx, run->model, run->settings.out_dir));
+    return isb__model_publish(run->ctx, run->model, run->settings.out_dir);
+}
+
+static isb_status save(loop *l) {
+    isb__run *run = l->run;
+    if (l->saved_step == run->progress.step) return ISB_OK;
+    ISB_TRY(run->trainer->ops->pull(run->trainer));
+    ISB_TRY(isb__comm_agree(run->comm, is_writer(run) ? write_checkpoint(l) : ISB_OK));
     l->saved_step = run->progress.step;
     return ISB_OK;
 }
@@ -328,7 +389,8 @@ static isb_status after_step(loop *l, double before) {
     const uint64_t step = l->run->progress.step;
     const double after = fraction_used(l);
     show_progress(l, after);
-    if (step % s->log_every == 0 || after >= 1) ISB_TRY(log_step(l));
+    if (step % s->log_every == 0 || after >= 1)
+        ISB_TRY(isb__comm_agree(l->run->comm, log_step(l)));
     if (evaluation_due(l, before, after)) ISB_TRY(evaluate(l));
     return save_if_due(l, after);
 }
@@ -337,7 +399,6 @@ static isb_status after_step(loop *l, double before) {
 
 static isb_status run_steps(loop *l) {
     for (double used = fraction_used(l); used < 1; used = fraction_used(l)) {
-        ISB_TRY(isb__check_cancel(l->run->ctx));
         ISB_TRY(train_step(l));
         ISB_TRY(after_step(l, used));
     }
@@ -370,7 +431,7 @@ static double find_peak(const isb__run *run) {
     if (device && strcmp(device, "cpu") != 0) return (double)NAN;
     const double peak = isb__machine_peak(
         ctx, isb__peak_of(isb__ops_for(ctx->cpu)->gemm_close->name), PEAK_SECONDS);
-    return peak > 0 ? peak : (double)NAN;
+    return peak > 0 ? peak * isb__comm_size(run->comm) : (double)NAN;
 }
 
 static void start(loop *l, isb__run *run) {
@@ -383,6 +444,7 @@ static void start(loop *l, isb__run *run) {
     l->tokens_per_step = isb__settings_tokens_per_step(&run->settings);
     l->begin_tokens = l->logged_tokens = p->tokens;
     l->begin_seconds = l->logged_seconds = p->seconds;
+    l->logged_comm_seconds = isb__comm_seconds(run->comm);
     const bool known = l->total_steps != UINT64_MAX;
     isb__progress_begin(&l->progress, run->ctx, "train", "token",
                         known ? (double)(l->total_steps * l->tokens_per_step) : 0);

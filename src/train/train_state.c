@@ -122,7 +122,9 @@ static isb_status list_tensors(isb_context *ctx, const isb__trainer *trainer, ui
     const size_t n = trainer->ops->n_states(trainer);
     ISB_TRY(isb__alloc_array(ctx, n + 1, sizeof **refs, refs));
     trainer->ops->states(trainer, *refs);
-    *count = n;
+    *count = 0;
+    for (size_t i = 0; i < n; ++i) /* those that are on rank 0 only have no data here */
+        if ((*refs)[i].data) (*refs)[(*count)++] = (*refs)[i];
     if (n_losses > 0) (*refs)[(*count)++] = (isb__tensor_ref){"loss", 1, (size_t)n_losses, losses};
     return ISB_OK;
 }
@@ -370,12 +372,19 @@ static isb_status verify_files(const isb__checkpoint *c) {
     return ISB_OK;
 }
 
-static isb_status open_step(isb_context *ctx, const char *out_dir, uint64_t step,
-                            isb__checkpoint *c) {
+isb_status isb__checkpoint_open(isb_context *ctx, const char *out_dir, uint64_t step,
+                                isb__checkpoint *c) {
     *c = (isb__checkpoint){.ctx = ctx};
     isb_status status = step_path(ctx, out_dir, step, &c->dir);
     if (status == ISB_OK) status = read_state(c);
-    if (status == ISB_OK) status = verify_files(c);
+    if (status != ISB_OK) isb__checkpoint_close(c);
+    return status;
+}
+
+static isb_status open_step(isb_context *ctx, const char *out_dir, uint64_t step,
+                            isb__checkpoint *c) {
+    ISB_TRY(isb__checkpoint_open(ctx, out_dir, step, c));
+    const isb_status status = verify_files(c);
     if (status != ISB_OK) isb__checkpoint_close(c);
     return status;
 }
@@ -425,7 +434,7 @@ isb_status isb__checkpoint_load_trainer(const isb__checkpoint *c, const isb__tra
     ISB_TRY_GOTO(list_tensors(c->ctx, trainer, c->progress.step, losses, &refs, &n));
     ISB_TRY_GOTO(isb__path_join(c->ctx, c->dir, "optimizer.safetensors", &path));
     ISB_TRY_GOTO(isb__safetensors_read(c->ctx, path, n, refs));
-    ISB_TRY_GOTO(check_finite(c->ctx, trainer->ops->n_states(trainer), refs, path));
+    ISB_TRY_GOTO(check_finite(c->ctx, c->progress.step > 0 ? n - 1 : n, refs, path));
 fail:
     isb__free(c->ctx, path);
     isb__free(c->ctx, refs);

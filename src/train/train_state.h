@@ -66,6 +66,9 @@ typedef struct isb__checkpoint {
 /* The newest that is whole: every checksum is verified, and damaged ones are skipped with a
  * warning in the log. Errors: NOT_FOUND (there is none), CORRUPT (there are some, all damaged). */
 isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__checkpoint *checkpoint);
+/* The one of this step, which rank 0 found whole. */
+isb_status isb__checkpoint_open(isb_context *ctx, const char *out_dir, uint64_t step,
+                                isb__checkpoint *checkpoint);
 void isb__checkpoint_close(isb__checkpoint *checkpoint);
 /* Fills the trainer's host tensors, to be pushed, and losses [progress.step].  Errors: CORRUPT
  * also for numbers that are not finite. */
