@@ -11,16 +11,13 @@
 
 #include "base/context.h"
 
-/* W by rows and by columns; arrays owned.  Class of arithmetic: close. */
+/* W by rows; arrays owned.  Class of arithmetic: close. */
 typedef struct isb__compose_map {
     isb_context *ctx;
     size_t n_rows, n_features, n_weights; /* n_rows: V */
     uint32_t *row_begin;                  /* [n_rows + 1] into: */
-    uint32_t *row_feature;                /* [n_weights] */
-    float *row_weight;                    /* [n_weights] */
-    uint32_t *column_begin;               /* [n_features + 1] into: */
-    uint32_t *column_row;                 /* [n_weights], ascending in a column */
-    float *column_weight;                 /* [n_weights] */
+    uint32_t *feature;                    /* [n_weights], ascending in a row */
+    float *weight;                        /* [n_weights] */
 } isb__compose_map;
 
 /* strings: n of them, string i is bytes[begin[i] .. begin[i+1]); rows from n on (special ids) have

@@ -34,8 +34,8 @@ typedef enum feature_kind {
 typedef struct builder {
     isb_context *ctx;
     isb__compose_map *map;
-    size_t features_capacity; /* of map->row_feature; n_weights of them are in use */
-    uint8_t *word;            /* "<word>" of the string at hand */
+    size_t features_capacity, weights_capacity; /* of the map's arrays; n_weights are in use */
+    uint8_t *word;                              /* "<word>" of the string at hand */
     size_t word_capacity;
 } builder;
 
@@ -43,9 +43,9 @@ typedef struct builder {
 
 static isb_status add(builder *b, feature_kind kind, const uint8_t *bytes, size_t nbytes) {
     isb__compose_map *map = b->map;
-    ISB_TRY(isb__grow_array(b->ctx, map->n_weights + 1, sizeof *map->row_feature,
-                            &b->features_capacity, &map->row_feature));
-    map->row_feature[map->n_weights++] =
+    ISB_TRY(isb__grow_array(b->ctx, map->n_weights + 1, sizeof *map->feature, &b->features_capacity,
+                            &map->feature));
+    map->feature[map->n_weights++] =
         (uint32_t)(isb__hash64(bytes, nbytes, (uint64_t)kind) % map->n_features);
     return ISB_OK;
 }
@@ -112,66 +112,36 @@ static int compare_buckets(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Sorts the buckets of a row and makes equal ones one, whose weight is the sum. */
-static void finish_row(isb__compose_map *map, const uint32_t *buckets, size_t n, float *weights) {
+/* The features added since `begin`, sorted, equal ones made one whose weight is the sum. */
+static isb_status finish_row(builder *b, size_t begin) {
+    isb__compose_map *map = b->map;
+    const size_t n = map->n_weights - begin;
     const float weight = (float)(1 / sqrt((double)n));
-    size_t end = map->n_weights;
+    uint32_t *buckets = map->feature + begin;
+    ISB_TRY(isb__grow_array(b->ctx, map->n_weights + 1, sizeof *map->weight, &b->weights_capacity,
+                            &map->weight));
+    if (n > 1) qsort(buckets, n, sizeof *buckets, compare_buckets);
+    size_t end = begin;
     for (size_t i = 0; i < n; ++i) {
         if (i > 0 && buckets[i] == buckets[i - 1]) {
-            weights[end - 1] += weight;
+            map->weight[end - 1] += weight;
             continue;
         }
-        map->row_feature[end] = buckets[i];
-        weights[end++] = weight;
+        map->feature[end] = buckets[i];
+        map->weight[end++] = weight;
     }
     map->n_weights = end;
-}
-
-/* row_begin[r] counts raw features so far; rows are packed towards the front. */
-static void finish_rows(isb__compose_map *map) {
-    size_t begin = 0;
-    map->n_weights = 0;
-    for (size_t r = 0; r < map->n_rows; ++r) {
-        const size_t end = map->row_begin[r + 1], n = end - begin;
-        uint32_t *buckets = map->row_feature + begin;
-        if (n > 1) qsort(buckets, n, sizeof *buckets, compare_buckets);
-        map->row_begin[r] = (uint32_t)map->n_weights;
-        if (n > 0) finish_row(map, buckets, n, map->row_weight);
-        begin = end;
-    }
-    map->row_begin[map->n_rows] = (uint32_t)map->n_weights;
-}
-
-/* The same by columns: a counting sort, which keeps the rows of a column ascending. */
-static isb_status transpose(builder *b) {
-    isb__compose_map *map = b->map;
-    ISB_TRY(isb__alloc_array(b->ctx, map->n_features + 1, sizeof *map->column_begin,
-                             &map->column_begin));
-    ISB_TRY(isb__alloc_array(b->ctx, map->n_weights, sizeof *map->column_row, &map->column_row));
-    ISB_TRY(
-        isb__alloc_array(b->ctx, map->n_weights, sizeof *map->column_weight, &map->column_weight));
-    uint32_t *begin = map->column_begin;
-    for (size_t i = 0; i < map->n_weights; ++i) ++begin[map->row_feature[i] + 1];
-    for (size_t f = 0; f < map->n_features; ++f) begin[f + 1] += begin[f];
-    for (size_t r = 0; r < map->n_rows; ++r) {
-        for (uint32_t i = map->row_begin[r]; i < map->row_begin[r + 1]; ++i) {
-            const uint32_t at = begin[map->row_feature[i]]++;
-            map->column_row[at] = (uint32_t)r;
-            map->column_weight[at] = map->row_weight[i];
-        }
-    }
-    /* each begin has moved to the next one's */
-    memmove(begin + 1, begin, map->n_features * sizeof *begin);
-    begin[0] = 0;
     return ISB_OK;
 }
 
-static isb_status collect(builder *b, size_t n_strings, const uint64_t *begin,
-                          const uint8_t *bytes) {
+static isb_status fill(builder *b, size_t n_strings, const uint64_t *begin, const uint8_t *bytes) {
     isb__compose_map *map = b->map;
+    ISB_TRY(isb__alloc_array(b->ctx, map->n_rows + 1, sizeof *map->row_begin, &map->row_begin));
     for (size_t r = 0; r < map->n_rows; ++r) {
-        if (r < n_strings)
+        if (r < n_strings) {
             ISB_TRY(add_string(b, bytes + begin[r], (size_t)(begin[r + 1] - begin[r])));
+            ISB_TRY(finish_row(b, map->row_begin[r]));
+        }
         if (map->n_weights > UINT32_MAX) {
             return isb__fail(b->ctx, ISB_ERR_RANGE,
                              "the strings of the first %zu ids have more than 2^32 features; a "
@@ -181,15 +151,6 @@ static isb_status collect(builder *b, size_t n_strings, const uint64_t *begin,
         map->row_begin[r + 1] = (uint32_t)map->n_weights;
     }
     return ISB_OK;
-}
-
-static isb_status fill(builder *b, size_t n_strings, const uint64_t *begin, const uint8_t *bytes) {
-    isb__compose_map *map = b->map;
-    ISB_TRY(isb__alloc_array(b->ctx, map->n_rows + 1, sizeof *map->row_begin, &map->row_begin));
-    ISB_TRY(collect(b, n_strings, begin, bytes));
-    ISB_TRY(isb__alloc_array(b->ctx, map->n_weights, sizeof *map->row_weight, &map->row_weight));
-    finish_rows(map);
-    return transpose(b);
 }
 
 size_t isb__compose_default_features(size_t n_strings) {
