@@ -8,13 +8,14 @@
 typedef struct train_values {
     common_values common;
     text_list data;
-    const char *config, *size, *tokenizer, *m1, *out, *init_from;
+    const char *config, *size, *tokenizer, *m1, *out, *init_from, *device;
     corpus_values corpus;
-    int activation, position, untied, optimizer, schedule, resume, overwrite;
+    int activation, position, untied, embeddings, optimizer, schedule, resume, overwrite, estimate,
+        recompute, keep_best;
     uint64_t context, steps, tokens, batch, accumulate, warmup, seed, save_every, eval_every,
-        log_every, eval_batches, keep;
+        log_every, eval_batches, keep, max_skipped, max_memory;
     double minutes, flops, lr, lr_final, weight_decay, beta1, beta2, eps, grad_clip, z_loss,
-        cut_share;
+        cut_share, spike_limit;
 } train_values;
 
 #define AT(field) .offset = offsetof(train_values, field)
@@ -45,6 +46,9 @@ static const option_spec train_options[] = {
              "not be repeated"},
     {.name = "overwrite", .type = OPTION_FLAG, AT(overwrite),
      .help = "replace an older run in --out"},
+    {.name = "estimate", .type = OPTION_FLAG, AT(estimate),
+     .help = "train nothing: say what the run would need in memory, disk, FLOPs and, if --out has "
+             "an older log, time"},
     {.name = "config", .metavar = "FILE", .type = OPTION_TEXT, .complete = COMPLETE_FILE,
      AT(config),
      .help = "take options from a JSON object such as {\"size\": \"3m\", \"steps\": \"10k\"}; "
@@ -77,6 +81,10 @@ static const option_spec train_options[] = {
      .help = "rotary embedding, or learned relative biases as published"},
     {.name = "untied", .type = OPTION_FLAG, AT(untied),
      .help = "an output matrix of its own instead of the embedding"},
+    {.name = "embeddings", .metavar = "KIND", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "plain|composed", .otherwise = "plain", AT(embeddings),
+     .help = "composed: a token's vector is its own plus what it shares with tokens of similar "
+             "spelling; the saved model is a plain one"},
     {.name = "init-from", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,
      AT(init_from), .help = "start from this model's weights"},
 
@@ -114,12 +122,31 @@ static const option_spec train_options[] = {
     {.name = "cut-share", .metavar = "X", .type = OPTION_REAL, .high = 1, AT(cut_share),
      .help = "share of rows cut into short pieces, from 0 to 1: an M1 for windows must do well "
              "from an empty context"},
+    {.group = "Machine", .name = "device", .metavar = "NAME", .type = OPTION_TEXT,
+     .complete = COMPLETE_CHOICES, .choices = "cpu|cuda|cuda:1", .otherwise = "cpu", AT(device),
+     .help = "where to train; --threads is for the cpu"},
+    {.name = "recompute", .type = OPTION_FLAG, AT(recompute),
+     .help = "keep only each layer's input and make the rest again: less memory, more time, the "
+             "same model"},
+    {.name = "max-memory", .metavar = "BYTES", .type = OPTION_COUNT, .low = 1, AT(max_memory),
+     .help = "refuse to start a run that needs more, such as 8Gi; without it, more than is "
+             "available"},
+
+    {.group = "Spikes (a step whose loss is far above the recent median, or not finite, is left out)",
+     .name = "spike-limit", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1e6,
+     .otherwise = "10", AT(spike_limit),
+     .help = "how far, in spreads of recent losses; 0: never, and a loss that is not finite ends "
+             "the run"},
+    {.name = "max-skipped", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 1000000,
+     .otherwise = "10", AT(max_skipped), .help = "as many such steps in a row end the run"},
 
     {.group = "Saving and measuring", .name = "save-every", .metavar = "STEPS",
      .type = OPTION_COUNT, .low = 1, AT(save_every),
      .help = "write a checkpoint so often; without it only at the end and when interrupted"},
     {.name = "keep", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 1000, .otherwise = "2",
      AT(keep), .help = "checkpoints kept"},
+    {.name = "keep-best", .type = OPTION_FLAG, AT(keep_best),
+     .help = "keep the model with the fewest bits/byte on the valid documents in DIR/best"},
     {.name = "eval-every", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(eval_every),
      .help = "measure the loss on the valid documents so often; without it at ten points and at "
              "the end"},
@@ -172,6 +199,15 @@ static int fill_data(tool_session *session, const train_values *v, isb_train_opt
     return corpus_options_from(session, &v->corpus, &o->prepare.corpus);
 }
 
+static void fill_machine(const tool_session *session, const train_values *v,
+                         isb_train_options *o) {
+    o->device = v->device;
+    o->recompute = v->recompute;
+    o->max_memory_nbytes = v->max_memory;
+    if (options_seen(session->parsed, "embeddings"))
+        o->embeddings = v->embeddings ? ISB_EMBEDDINGS_COMPOSED : ISB_EMBEDDINGS_PLAIN;
+}
+
 static void fill_optimisation(const train_values *v, isb_train_options *o) {
     o->max_steps = v->steps;
     o->max_tokens = v->tokens;
@@ -197,6 +233,9 @@ static void fill_optimisation(const train_values *v, isb_train_options *o) {
     o->log_every = v->log_every;
     o->eval_batches = (size_t)v->eval_batches;
     o->keep = (size_t)v->keep;
+    o->keep_best = v->keep_best;
+    o->spike_limit = v->spike_limit;
+    o->max_skipped = (size_t)v->max_skipped;
 }
 
 static int report(const tool_session *session, const train_values *v, const isb_train_result *r) {
@@ -208,18 +247,57 @@ static int report(const tool_session *session, const train_values *v, const isb_
     results_count(out, "n_parameters_no_embed", "  without embeddings",
                   (uint64_t)r->model.n_parameters_no_embed);
     results_count(out, "steps", "steps", r->steps);
+    results_count(out, "skipped_steps", r->skipped_steps ? "  left out" : NULL, r->skipped_steps);
     results_count(out, "tokens", "tokens", r->tokens);
     results_seconds(out, "seconds", "time", r->seconds);
     results_si(out, "tokens_per_s", "tokens/s", r->tokens_per_s);
     results_si(out, "train_flops", "FLOPs", r->train_flops);
     results_si(out, "flops_per_s", "FLOPs/s", r->flops_per_s);
+    results_real(out, "peak_share", "  share of this machine's peak", 3, r->peak_share);
     results_si(out, "memory_bytes", "memory, bytes", (double)r->memory_nbytes);
     results_real(out, "train_bits_per_token", "bits/token, trained on", 4,
                  r->train_loss_nats / log(2.0));
     results_real(out, "valid_bits_per_token", "bits/token, held out", 4,
                  r->valid_loss_nats / log(2.0));
     results_real(out, "valid_bits_per_byte", "bits/byte, held out", 4, r->valid_bits_per_byte);
+    if (r->best_step > 0) {
+        results_count(out, "best_step", "best at step (in best/)", r->best_step);
+        results_real(out, "best_bits_per_byte", "  bits/byte, held out", 4, r->best_bits_per_byte);
+    }
     return results_print(out, stdout, session->common->json);
+}
+
+static int report_estimate(const tool_session *session, const isb_train_estimate *e) {
+    results *out = results_new("train --estimate");
+    results_count(out, "n_parameters", "parameters", (uint64_t)e->model.n_parameters);
+    results_count(out, "n_parameters_no_embed", "  without embeddings",
+                  (uint64_t)e->model.n_parameters_no_embed);
+    results_si(out, "memory_bytes", "memory, bytes", (double)e->total_nbytes);
+    results_si(out, "weights_bytes", "  weights", (double)e->parameters_nbytes);
+    results_si(out, "gradients_bytes", "  gradients", (double)e->gradients_nbytes);
+    results_si(out, "optimizer_bytes", "  optimiser", (double)e->optimizer_nbytes);
+    results_si(out, "activations_bytes", "  activations and the rest",
+               (double)e->activations_nbytes);
+    results_si(out, "available_bytes", "available, bytes", (double)e->available_nbytes);
+    results_flag(out, "fits", "  it fits", e->total_nbytes <= e->available_nbytes);
+    results_si(out, "checkpoint_bytes", "a checkpoint on disk, bytes", (double)e->checkpoint_nbytes);
+    if (e->steps > 0) {
+        results_count(out, "steps", "steps", e->steps);
+        results_count(out, "tokens", "tokens", e->tokens);
+        results_si(out, "train_flops", "FLOPs", e->train_flops);
+    }
+    results_si(out, "flops_per_step", "FLOPs/step", e->flops_per_step);
+    if (e->tokens_per_s > 0) {
+        results_si(out, "tokens_per_s", "tokens/s in the older log", e->tokens_per_s);
+        if (e->steps > 0) results_seconds(out, "seconds", "time at that pace", e->seconds);
+    }
+    return results_print(out, stdout, session->common->json);
+}
+
+static int estimate(tool_session *session, const isb_train_options *options) {
+    isb_train_estimate e = {.struct_size = sizeof e};
+    const isb_status status = isb_train_estimate_run(session->context, options, &e);
+    return status == ISB_OK ? report_estimate(session, &e) : error_status(session, status);
 }
 
 static int train_static(tool_session *session, const train_values *v) {
@@ -243,10 +321,18 @@ static int train_static(tool_session *session, const train_values *v) {
     return results_print(out, stdout, session->common->json);
 }
 
+/* Of several processes the first speaks, and the second if one was lost: that may be the first. */
+static int fail_train(tool_session *session, isb_status status) {
+    const int rank = isb_train_rank(NULL);
+    const bool speaks = rank == 0 || status == ISB_ERR_DEVICE || (rank == 1 && status == ISB_ERR_RANK);
+    return speaks ? error_status(session, status) : error_exit_code(status);
+}
+
 static int check_required(const tool_session *session, const train_values *v) {
     const char *name = session->command->name;
-    if (!v->out) return error_usage(name, "--out DIR is missing: where does the run go?");
-    if (v->data.count == 0 && !v->resume) {
+    if (!v->out && (v->resume || !v->estimate))
+        return error_usage(name, "--out DIR is missing: where does the run go?");
+    if (v->data.count == 0 && !v->resume && !v->estimate) {
         return error_usage(name, "--data is missing: files, folders or a dataset");
     }
     if (v->resume && v->overwrite) {
@@ -268,21 +354,24 @@ static int run_train(tool_session *session, void *values) {
     if (code == 0) code = fill_data(session, v, &options);
     if (code != 0) return code;
     fill_optimisation(v, &options);
+    fill_machine(session, v, &options);
     options.out_dir = v->out;
     options.init_from = v->init_from;
     options.resume = v->resume;
     options.overwrite = v->overwrite;
+    if (v->estimate) return estimate(session, &options);
     isb_train_result result;
     const isb_status status = isb_train(session->context, &options, &result);
-    if (status != ISB_OK) return error_status(session, status);
-    return report(session, v, &result);
+    if (status != ISB_OK) return fail_train(session, status);
+    return isb_train_rank(NULL) == 0 ? report(session, v, &result) : EXIT_OK;
 }
 
 const tool_command command_train = {
     .name = "train",
     .summary = "train a model (M1 or M2) on text or on a prepared dataset",
     .synopsis = "--data PATH ... --out DIR [--size NAME] [--tokenizer SPEC] [...]\n"
-                "--out DIR --resume [...]",
+                "--out DIR --resume [...]\n"
+                "--estimate [...]",
     .description =
         "Trains a decoder-only transformer. On text, the text is tokenised into DIR/data first "
         "and divided by document into train, valid and test; on a dataset, its .train part is "
@@ -295,7 +384,8 @@ const tool_command command_train = {
         "  isobit train --size nano --data corpus/ --out m2 --minutes 5\n"
         "  isobit train --size nano --tokenizer bytes --data corpus/ --out m1 --cut-share 0.75\n"
         "  isobit train --size 3m --data windows --m1 m1 --out m2-windows --steps 20k\n"
-        "  isobit train --out m2 --resume --steps 40k",
+        "  isobit train --out m2 --resume --steps 40k\n"
+        "  isobit train --size 25m --batch 32 --tokens 1G --estimate",
     .options = train_options,
     .n_options = sizeof train_options / sizeof *train_options,
     .operands = COMPLETE_FILE,

@@ -212,7 +212,8 @@ void isb__model_point(const isb_model *model, float *data, isb__layer_params *la
     params->head = c->tie_embeddings ? params->embed : data + t->offset;
 }
 
-isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, isb_model **model) {
+isb_status isb__model_create_shape(isb_context *ctx, const isb_model_config *config,
+                                   isb_model **model) {
     *model = NULL;
     ISB_TRY(isb_model_config_check(ctx, config));
     tensor_list list = {0};
@@ -226,13 +227,25 @@ isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, i
     m->n_tensors = list.count;
     m->n_floats = list.n_floats;
     ISB_TRY_GOTO(isb__alloc_array(ctx, list.count, sizeof *m->tensors, &m->tensors));
-    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)config->n_layers, sizeof(isb__layer_params),
-                                  &m->layer_block));
-    ISB_TRY_GOTO(isb__alloc_array(ctx, list.n_floats, sizeof *m->data, &m->data));
     list = (tensor_list){.tensors = m->tensors};
     list_tensors(config, &list);
-    isb__model_point(m, m->data, m->layer_block, &m->params);
     snprintf(m->tokenizer, sizeof m->tokenizer, "bytes");
+    *model = m;
+    return ISB_OK;
+fail:
+    isb_model_free(m);
+    return status;
+}
+
+isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, isb_model **model) {
+    isb_model *m = NULL;
+    isb_status status = ISB_OK;
+    *model = NULL;
+    ISB_TRY(isb__model_create_shape(ctx, config, &m));
+    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)config->n_layers, sizeof(isb__layer_params),
+                                  &m->layer_block));
+    ISB_TRY_GOTO(isb__alloc_array(ctx, m->n_floats, sizeof *m->data, &m->data));
+    isb__model_point(m, m->data, m->layer_block, &m->params);
     *model = m;
     return ISB_OK;
 fail:

@@ -53,6 +53,9 @@ static inline const char *isb__identity_key(const char *tokenizer) {
     return strncmp(tokenizer, "codebook:", 9) == 0 ? "codebook_identity" : "m1_identity";
 }
 
+/* The list of tensors only, for estimates: no memory for the parameters, `data` is NULL. */
+isb_status isb__model_create_shape(isb_context *ctx, const isb_model_config *config,
+                                   isb_model **model);
 /* Zero parameters.  Returns owned. */
 isb_status isb__model_create(isb_context *ctx, const isb_model_config *config, isb_model **model);
 /* Normal init: embeddings and matrices N(0, 0.02) scaled for depth as in GPT-2/Llama practice (o

@@ -157,12 +157,16 @@ static void plan_adamw(isb__optimizer *o, isb__plan *plan) {
 
 static bool is_alone(const isb__optimizer *o) { return isb__comm_size(o->options.comm) == 1; }
 
-static isb_status allocate(isb__optimizer *o) {
+static isb_status alloc_lists(isb__optimizer *o) {
     for (size_t i = 0; i < o->n_params; ++i) o->n_slices += n_slices_of(o, &o->params[i]);
     ISB_TRY(isb__alloc_array(o->ctx, o->n_params, sizeof *o->moments, &o->moments));
     ISB_TRY(isb__alloc_array(o->ctx, o->n_slices, sizeof *o->slices, &o->slices));
-    ISB_TRY(isb__alloc_array(o->ctx, o->n_params * MAX_MOMENTS, sizeof *o->names, &o->names));
+    return isb__alloc_array(o->ctx, o->n_params * MAX_MOMENTS, sizeof *o->names, &o->names);
+}
+
+static isb_status allocate(isb__optimizer *o) {
     isb__plan plan;
+    ISB_TRY(alloc_lists(o));
     isb__plan_begin(&plan, o->ctx);
     for (size_t i = 0; i < o->n_params; ++i) plan_tensor(o, &plan, i);
     lay_slices(o, &plan);
@@ -234,23 +238,57 @@ void isb__params_of_model(const isb_model *model, float *grads, isb__param *para
     }
 }
 
+static isb_status create_plain(isb_context *ctx, size_t n_params, const isb__param *params,
+                               const isb__optimizer_options *options, isb__optimizer **optimizer) {
+    isb__optimizer *o = NULL;
+    ISB_TRY(isb__alloc(ctx, sizeof *o, &o));
+    o->ctx = ctx;
+    o->ops = isb__ops_for(ctx->cpu);
+    o->n_params = n_params;
+    o->options = *options;
+    *optimizer = o;
+    ISB_TRY(isb__alloc_array(ctx, n_params, sizeof *o->params, &o->params));
+    memcpy(o->params, params, n_params * sizeof *params);
+    return ISB_OK;
+}
+
 isb_status isb__optimizer_create(isb_context *ctx, size_t n_params, const isb__param *params,
                                  const isb__optimizer_options *options,
                                  isb__optimizer **optimizer) {
     isb__optimizer *o = NULL;
     isb_status status = ISB_OK;
     *optimizer = NULL;
-    ISB_TRY(isb__alloc(ctx, sizeof *o, &o));
-    o->ctx = ctx;
-    o->ops = isb__ops_for(ctx->cpu);
-    o->n_params = n_params;
-    o->options = *options;
-    ISB_TRY_GOTO(isb__alloc_array(ctx, n_params, sizeof *o->params, &o->params));
-    memcpy(o->params, params, n_params * sizeof *params);
+    ISB_TRY_GOTO(create_plain(ctx, n_params, params, options, &o));
     ISB_TRY_GOTO(allocate(o));
     o->n_states = list_states(o, NULL);
     *optimizer = o;
     return ISB_OK;
+fail:
+    isb__optimizer_free(o);
+    return status;
+}
+
+/* AdamW's moments are planned by blocks, which come to the same: tensors begin where a plan's
+ * regions would. */
+isb_status isb__optimizer_estimate_nbytes(isb_context *ctx, size_t n_params,
+                                          const isb__param *params,
+                                          const isb__optimizer_options *options, size_t *nbytes) {
+    isb__optimizer *o = NULL;
+    isb_status status = ISB_OK;
+    isb__plan plan;
+    float *pointer;
+    ISB_TRY_GOTO(create_plain(ctx, n_params, params, options, &o));
+    ISB_TRY_GOTO(alloc_lists(o));
+    isb__plan_begin(&plan, ctx);
+    for (size_t i = 0; i < n_params; ++i) plan_tensor(o, &plan, i);
+    lay_slices(o, &plan);
+    for (size_t i = 0; i < n_params && options->kind == ISB_OPTIMIZER_ADAMW; ++i) {
+        for (int k = 0; k < MAX_MOMENTS; ++k)
+            isb__plan_add(&plan, "adamw moment", count_of(&params[i]) * sizeof(float), &pointer);
+    }
+    *nbytes = isb__plan_nbytes(&plan);
+    status = plan.status;
+    isb__plan_cancel(&plan);
 fail:
     isb__optimizer_free(o);
     return status;

@@ -41,6 +41,10 @@ isb_status isb__optimizer_create(isb_context *ctx, size_t n_params, const isb__p
 void isb__optimizer_free(isb__optimizer *optimizer);
 /* Bytes of state and scratch. */
 size_t isb__optimizer_nbytes(const isb__optimizer *optimizer);
+/* The same before anything is allocated, on one rank; of the parameters only their shapes count. */
+isb_status isb__optimizer_estimate_nbytes(isb_context *ctx, size_t n_params,
+                                          const isb__param *params,
+                                          const isb__optimizer_options *options, size_t *nbytes);
 
 /* Gradients become zero. */
 void isb__optimizer_zero(isb__optimizer *optimizer);

@@ -10,6 +10,7 @@
 #include "base/plan.h"
 #include "comm/launch.h"
 #include "data/options.h"
+#include "train/estimate.h"
 #include "train/settings.h"
 
 enum { DEFAULT_CONTEXT = 512, CUT_MIN = 4 };
@@ -128,7 +129,7 @@ static isb_status load_initial(isb__run *run) {
     return isb__model_check_finite(run->ctx, run->model, s->init_from);
 }
 
-static isb_status create_model(isb__run *run) {
+static isb_status complete_model(isb__run *run) {
     isb_train_options *s = &run->settings;
     const isb_dataset_info *info = &run->data.train->info;
     if (s->model.hidden_size == 0) {
@@ -138,7 +139,12 @@ static isb_status create_model(isb__run *run) {
     if (s->model.vocab_size == 0) s->model.vocab_size = info->n_ids;
     if (s->model.context_length == 0) s->model.context_length = DEFAULT_CONTEXT;
     ISB_TRY(isb_model_config_check(run->ctx, &s->model));
-    ISB_TRY(check_vocabulary(run, s->model.vocab_size, "the model"));
+    return check_vocabulary(run, s->model.vocab_size, "the model");
+}
+
+static isb_status create_model(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const isb_dataset_info *info = &run->data.train->info;
     ISB_TRY(isb__model_create(run->ctx, &s->model, &run->model));
     isb__model_init_weights(run->model, s->seed);
     run->model->boundary = info->n_codes;
@@ -201,11 +207,20 @@ static isb_status open_scorer(isb__run *run) {
 static isb_status open_compose(isb__run *run) {
     const isb__id_strings *strings = &run->data.strings;
     if (run->settings.embeddings != ISB_EMBEDDINGS_COMPOSED) return ISB_OK;
-    ISB_TRY(isb__compose_map_create(run->ctx, (size_t)run->model->config.vocab_size, strings->n,
+    ISB_TRY(isb__compose_map_create(run->ctx, (size_t)run->settings.model.vocab_size, strings->n,
                                     strings->begin, strings->bytes,
                                     isb__compose_default_features(strings->n), &run->compose_map));
     run->memory_nbytes += isb__compose_map_nbytes(run->compose_map);
     return ISB_OK;
+}
+
+/* A GPU's memory is the trainer's to ask for. */
+static isb_status check_memory(isb__run *run) {
+    const isb_train_options *s = &run->settings;
+    const uint64_t weights = run->model ? run->model->n_floats * sizeof(float) : 0,
+                   map = run->compose_map ? isb__compose_map_nbytes(run->compose_map) : 0;
+    if (s->device && strcmp(s->device, "cpu") != 0) return ISB_OK;
+    return isb__estimate_check(run->ctx, s, run->compose_map, weights + map);
 }
 
 static isb_status open_trainer(isb__run *run) {
@@ -302,12 +317,14 @@ static isb_status open_parts(isb__run *run, const isb__checkpoint *c) {
         ISB_TRY(check_fingerprint(run, c));
         ISB_TRY(load_checkpoint_model(run, c));
     } else {
-        ISB_TRY(s->init_from ? load_initial(run) : create_model(run));
+        ISB_TRY(s->init_from ? load_initial(run) : complete_model(run));
     }
     ISB_TRY(divide_batch(run));
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
     ISB_TRY(open_compose(run));
+    ISB_TRY(check_memory(run));
+    if (!run->model) ISB_TRY(create_model(run));
     return open_trainer(run);
 }
 
