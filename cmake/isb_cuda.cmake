@@ -8,7 +8,8 @@ elseif(NOT ISB_CUDA STREQUAL "OFF")
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES 80) # with its PTX, which later devices compile when they load it
+      # A100 and H100; with the PTX of the first, which later devices compile when they load it.
+      set(CMAKE_CUDA_ARCHITECTURES 80 90-real)
     endif()
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
