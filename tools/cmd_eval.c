@@ -9,6 +9,7 @@ typedef struct eval_values {
     const char *model, *m1, *tensorboard;
     corpus_values corpus;
     uint64_t context, stride;
+    int view;
 } eval_values;
 
 #define AT(field) .offset = offsetof(eval_values, field)
@@ -27,6 +28,9 @@ static const option_spec eval_options[] = {
     {.name = "stride", .metavar = "N", .type = OPTION_COUNT, AT(stride),
      .help = "in documents longer than the context, tokens of overlap that are read again but "
              "not scored: slower, and fairer to the first tokens of each piece"},
+    {.name = "view", .metavar = "NAME", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
+     .choices = "tokens|bytes", .initial = "tokens", AT(view),
+     .help = "how a model trained with raw bytes (--raw-share) reads"},
     {.name = "tensorboard", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,
      AT(tensorboard), .help = "write the results there as TensorBoard events too"},
     CORPUS_OPTION_SPLIT(eval_values),
@@ -92,6 +96,7 @@ static int run_eval(tool_session *session, void *values) {
     options.context_length = (size_t)v->context;
     options.stride = (size_t)v->stride;
     options.tensorboard_dir = v->tensorboard;
+    options.view = (isb_view)v->view;
     const bool text = options.dataset_prefix == NULL;
     isb_evaluate_result result;
     const isb_status status = isb_evaluate(session->context, text ? v->data.items : NULL,

@@ -10,7 +10,7 @@ typedef struct prepare_values {
     text_list data;
     const char *tokenizer, *m1, *pieces, *out, *shard;
     corpus_values corpus;
-    int one_file, check_windows;
+    int one_file, check_windows, raw_bytes;
 } prepare_values;
 
 #define AT(field) .offset = offsetof(prepare_values, field)
@@ -37,6 +37,9 @@ static const option_spec prepare_options[] = {
              "PREFIX.valid and PREFIX.test"},
     {.name = "check-windows", .type = OPTION_FLAG, AT(check_windows),
      .help = "decode every window again and count the failures (variant=greedy has some)"},
+    {.name = "raw-bytes", .type = OPTION_FLAG, AT(raw_bytes),
+     .help = "let documents be read as raw bytes too, for \"isobit train --raw-share\"; for "
+             "codebooks"},
     {.name = "shard", .metavar = "I/N", .type = OPTION_TEXT, AT(shard),
      .help = "do only part I of N, counted from 0, of the same text, for \"isobit merge\" to put "
              "together: so many processes or machines can share the work"},
@@ -99,6 +102,7 @@ static int run_prepare(tool_session *session, void *values) {
     options.pieces_path = v->pieces;
     options.split_files = !v->one_file;
     options.check_windows = v->check_windows;
+    options.raw_bytes = v->raw_bytes;
     isb_prepare_result result;
     const isb_status status =
         isb_prepare(session->context, v->data.items, v->data.count, v->out, &options, &result);

@@ -15,7 +15,7 @@ typedef struct train_values {
     uint64_t context, steps, tokens, batch, accumulate, warmup, seed, save_every, eval_every,
         log_every, eval_batches, keep, max_skipped, max_memory;
     double minutes, flops, lr, lr_final, weight_decay, beta1, beta2, eps, grad_clip, z_loss,
-        cut_share, spike_limit;
+        cut_share, raw_share, spike_limit;
 } train_values;
 
 #define AT(field) .offset = offsetof(train_values, field)
@@ -122,6 +122,11 @@ static const option_spec train_options[] = {
     {.name = "cut-share", .metavar = "X", .type = OPTION_REAL, .high = 1, AT(cut_share),
      .help = "share of rows cut into short pieces, from 0 to 1: an M1 for windows must do well "
              "from an empty context"},
+    {.name = "raw-share", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, AT(raw_share),
+     .otherwise = "0.1 of data prepared so",
+     .help = "share of rows read as raw bytes, from 0 to 1, of text or of data prepared with "
+             "--raw-bytes: the model then reads both tokens and bytes"},
+
     {.group = "Machine", .name = "device", .metavar = "NAME", .type = OPTION_TEXT,
      .complete = COMPLETE_CHOICES, .choices = "cpu|cuda|cuda:1", .otherwise = "cpu", AT(device),
      .help = "where to train; --threads is for the cpu"},
@@ -228,6 +233,7 @@ static void fill_optimisation(const train_values *v, isb_train_options *o) {
     o->z_loss = v->z_loss;
     o->seed = v->seed;
     o->cut_share = v->cut_share;
+    o->raw_share = v->raw_share;
     o->save_every = v->save_every;
     o->eval_every = v->eval_every;
     o->log_every = v->log_every;

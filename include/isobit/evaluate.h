@@ -22,6 +22,9 @@
 extern "C" {
 #endif
 
+/* How a model of mixed training reads: docs/training.md. */
+typedef enum isb_view { ISB_VIEW_TOKENS = 0, ISB_VIEW_BYTES = 1 } isb_view;
+
 typedef struct isb_evaluate_options {
     size_t struct_size;
     const char *model_dir;
@@ -31,6 +34,7 @@ typedef struct isb_evaluate_options {
     size_t context_length;       /* 0: the model's */
     size_t stride;               /* overlap in tokens; 0: none */
     const char *tensorboard_dir; /* write the results there too; NULL: no */
+    isb_view view; /* BYTES: tokens are the text's bytes; for models that read them only */
 } isb_evaluate_options;
 ISB_API void isb_evaluate_options_init(isb_evaluate_options *options);
 

@@ -88,7 +88,8 @@ typedef struct isb_train_options {
     isb_embeddings embeddings;
     int recompute; /* keep fewer activations and compute them again: less memory, more time */
     /* Share of rows that are read as raw bytes, of a dataset made with raw bytes beside its tokens
-     * (isb_prepare_options.raw_bytes); 0: as prepared.  Negative: none.  docs/training.md. */
+     * (isb_prepare_options.raw_bytes; text is prepared so if this is above 0); 0: a tenth of such a
+     * dataset, none of others.  Negative: none.  docs/training.md. */
     double raw_share;
     /* A step whose loss is further above the median of recent ones than this many times their
      * spread, or not finite, is left out and recorded; 0: 10; negative: off (not finite stops the

@@ -116,25 +116,49 @@ static isb_status map_ids(isb__dataset *dataset, const char *path) {
                      found / id_nbytes < info->n_tokens ? "cut short" : "not of this dataset");
 }
 
-/* The three steps in order; each needs a path that lives as long as the step. */
+static isb_status map_raw(isb__dataset *dataset, const char *path, uint64_t checksum) {
+    const isb_dataset_info *info = &dataset->info;
+    const char *why;
+    if (info->first_byte_id == 0) return ISB_OK;
+    ISB_TRY(isb__map_open(dataset->ctx, path, &dataset->raw));
+    const uint64_t *words = (const uint64_t *)(const void *)dataset->raw.data;
+    if (!isb__raw_table_fits(words, dataset->raw.nbytes / sizeof *words, info->n_documents,
+                             info->n_tokens, info->n_bytes, &why))
+        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT, "%s: %s; prepare the data again", path,
+                         why);
+    const uint64_t found = isb__hash64(dataset->raw.data, dataset->raw.nbytes, 0);
+    if (found != checksum) {
+        return isb__fail(dataset->ctx, ISB_ERR_CORRUPT,
+                         "%s has checksum %016" PRIx64 ", its .json says %016" PRIx64, path, found,
+                         checksum);
+    }
+    dataset->raw_starts = words + ISB__RAW_HEADER_NWORDS;
+    dataset->raw_anchors = dataset->raw_starts + info->n_documents + 1;
+    return ISB_OK;
+}
+
+/* The steps in order; each needs a path that lives as long as the step. */
 static isb_status load(isb__dataset *dataset, const char *prefix) {
     isb_context *ctx = dataset->ctx;
-    char *json = NULL, *idx = NULL, *bin = NULL;
+    char *json = NULL, *idx = NULL, *bin = NULL, *raw = NULL;
     isb__dataset_meta meta;
     isb_status status = ISB_OK;
     ISB_TRY_GOTO(isb__dataset_path(ctx, prefix, ".json", &json));
     ISB_TRY_GOTO(isb__dataset_path(ctx, prefix, ".idx", &idx));
     ISB_TRY_GOTO(isb__dataset_path(ctx, prefix, ".bin", &bin));
+    ISB_TRY_GOTO(isb__dataset_path(ctx, prefix, ISB__RAW_SUFFIX, &raw));
     ISB_TRY_GOTO(isb__strdup(ctx, prefix, &dataset->prefix));
     ISB_TRY_GOTO(isb__dataset_meta_read(ctx, json, &meta));
     dataset->info = meta.info;
     dataset->bin_checksum = meta.bin_checksum;
     ISB_TRY_GOTO(read_index(dataset, idx, meta.idx_checksum));
     ISB_TRY_GOTO(map_ids(dataset, bin));
+    ISB_TRY_GOTO(map_raw(dataset, raw, meta.raw_checksum));
 fail:
     isb__free(ctx, json);
     isb__free(ctx, idx);
     isb__free(ctx, bin);
+    isb__free(ctx, raw);
     return status;
 }
 
@@ -156,6 +180,7 @@ void isb__dataset_close(isb__dataset *dataset) {
     if (!dataset) return;
     isb_context *ctx = dataset->ctx;
     isb__map_close(&dataset->bin);
+    isb__map_close(&dataset->raw);
     isb__free(ctx, dataset->lengths);
     isb__free(ctx, dataset->starts);
     isb__free(ctx, dataset->prefix);

@@ -51,9 +51,9 @@ isb_status isb__dataset_find_codebook(isb_context *ctx, const char *prefix, char
 /* Cleaning up after a failure must not fail: no memory is allocated.  Longer paths cannot have been
  * opened. */
 void isb__dataset_remove(const char *prefix) {
-    static const char *const suffixes[] = {".json", ".idx", ".bin"};
+    static const char *const suffixes[] = {".json", ".idx", ".bin", ISB__RAW_SUFFIX};
     char path[PATH_MAX];
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 4; ++i) {
         const int length = snprintf(path, sizeof path, "%s%s", prefix, suffixes[i]);
         if (length > 0 && (size_t)length < sizeof path) unlink(path);
     }
@@ -85,8 +85,13 @@ isb_status isb__dataset_meta_write(isb_context *ctx, isb__writer *writer,
         "idx_xxh3_64", idx_hex);
     /* clang-format on */
     const bool specials = info->n_ids != info->n_codes + 1;
-    const bool good =
-        !specials || json_object_set_new(root, "n_ids", json_integer(info->n_ids)) == 0;
+    bool good = !specials || json_object_set_new(root, "n_ids", json_integer(info->n_ids)) == 0;
+    if (info->first_byte_id > 0) {
+        char raw_hex[17];
+        format_checksum(meta->raw_checksum, raw_hex);
+        good &= json_object_set_new(root, "first_byte_id", json_integer(info->first_byte_id)) == 0;
+        good &= json_object_set_new(root, "raw_xxh3_64", json_string(raw_hex)) == 0;
+    }
     char *text = root && good ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no memory for a dataset's description");
@@ -153,6 +158,21 @@ static isb_status check_format(const meta_reader *r) {
                      r->path, version, VERSION);
 }
 
+/* Only where there are raw bytes. */
+static isb_status get_raw_bytes(const meta_reader *r, isb__dataset_meta *meta, uint64_t n_codes,
+                                uint64_t n_ids) {
+    uint64_t first;
+    if (!json_object_get(r->root, "first_byte_id")) return ISB_OK;
+    ISB_TRY(get_number(r, "first_byte_id", INT32_MAX, &first));
+    ISB_TRY(get_checksum(r, "raw_xxh3_64", &meta->raw_checksum));
+    meta->info.first_byte_id = (int64_t)first;
+    if (first > n_codes && first + ISB__RAW_IDS == n_ids) return ISB_OK;
+    return isb__fail(r->ctx, ISB_ERR_CORRUPT,
+                     "%s: the first byte has id %" PRIu64 "; expected it after %" PRIu64
+                     " and %d before the end of %" PRIu64 " ids",
+                     r->path, first, n_codes, ISB__RAW_IDS, n_ids);
+}
+
 static isb_status get_all(const meta_reader *r, isb__dataset_meta *meta) {
     isb_dataset_info *info = &meta->info;
     uint64_t n_codes, n_ids, id_nbytes;
@@ -169,6 +189,7 @@ static isb_status get_all(const meta_reader *r, isb__dataset_meta *meta) {
     ISB_TRY(get_number(r, "n_bytes", INT64_MAX, &info->n_bytes));
     ISB_TRY(get_checksum(r, "bin_xxh3_64", &meta->bin_checksum));
     ISB_TRY(get_checksum(r, "idx_xxh3_64", &meta->idx_checksum));
+    ISB_TRY(get_raw_bytes(r, meta, n_codes, n_ids));
     info->n_codes = (int64_t)n_codes;
     info->n_ids = (int64_t)n_ids;
     info->id_nbytes = (int)id_nbytes;

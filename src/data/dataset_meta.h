@@ -27,7 +27,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 typedef struct isb__dataset_meta {
     isb_dataset_info info;
-    uint64_t bin_checksum, idx_checksum; /* XXH3-64, seed 0 */
+    uint64_t bin_checksum, idx_checksum, raw_checksum; /* XXH3-64, seed 0 */
 } isb__dataset_meta;
 
 /* prefix + suffix (".bin"); returns owned. */

@@ -26,7 +26,8 @@ typedef struct output {
 struct isb__dataset_writer {
     isb_context *ctx;
     isb__dataset_meta meta;
-    output bin, idx, json;
+    output bin, idx, json, raw; /* raw: only a path without raw bytes */
+    isb__raw_table table;
     int32_t *lengths; /* [n_documents] */
     size_t lengths_capacity;
     isb_status status; /* the first failure: such a dataset is never committed */
@@ -69,6 +70,8 @@ static void output_free(isb_context *ctx, output *out, bool keep) {
 static void writer_free(isb__dataset_writer *writer, bool keep) {
     isb_context *ctx = writer->ctx;
     output_free(ctx, &writer->json, keep);
+    output_free(ctx, &writer->raw, keep);
+    isb__raw_table_free(&writer->table);
     output_free(ctx, &writer->idx, keep);
     output_free(ctx, &writer->bin, keep);
     isb__free(ctx, writer->lengths);
@@ -79,8 +82,17 @@ void isb__dataset_writer_abort(isb__dataset_writer *writer) {
     if (writer) writer_free(writer, false);
 }
 
+/* The table of an older dataset of this name must not lie beside a new one. */
+static isb_status setup_raw(isb__dataset_writer *writer, const char *prefix,
+                            const isb__id_strings *strings) {
+    isb_context *ctx = writer->ctx;
+    writer->table = (isb__raw_table){.ctx = ctx, .strings = strings};
+    return strings ? output_open(ctx, prefix, ISB__RAW_SUFFIX, &writer->raw)
+                   : isb__dataset_path(ctx, prefix, ISB__RAW_SUFFIX, &writer->raw.path);
+}
+
 static isb_status writer_setup(isb__dataset_writer *writer, const char *prefix,
-                               const isb_dataset_info *what) {
+                               const isb_dataset_info *what, const isb__id_strings *strings) {
     isb_context *ctx = writer->ctx;
     isb_dataset_info *info = &writer->meta.info;
     if (what->n_codes < 1 || what->n_ids <= what->n_codes || what->n_ids > INT32_MAX) {
@@ -92,19 +104,20 @@ static isb_status writer_setup(isb__dataset_writer *writer, const char *prefix,
     *info = *what;
     info->n_documents = info->n_tokens = info->n_bytes = 0;
     info->id_nbytes = info->n_codes <= 65536 ? 2 : 4;
+    ISB_TRY(setup_raw(writer, prefix, strings));
     ISB_TRY(output_open(ctx, prefix, ".bin", &writer->bin));
     ISB_TRY(output_open(ctx, prefix, ".idx", &writer->idx));
     return output_open(ctx, prefix, ".json", &writer->json);
 }
 
 isb_status isb__dataset_writer_open(isb_context *ctx, const char *prefix,
-                                    const isb_dataset_info *what,
+                                    const isb_dataset_info *what, const isb__id_strings *strings,
                                     isb__dataset_writer **writer_out) {
     *writer_out = NULL;
     isb__dataset_writer *writer = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *writer, &writer));
     writer->ctx = ctx;
-    const isb_status status = writer_setup(writer, prefix, what);
+    const isb_status status = writer_setup(writer, prefix, what, strings);
     if (status != ISB_OK) {
         isb__dataset_writer_abort(writer);
         return status;
@@ -150,6 +163,7 @@ static isb_status add(isb__dataset_writer *writer, const uint32_t *ids, size_t c
                             &writer->lengths_capacity, &writer->lengths));
     ISB_TRY(info->id_nbytes == 4 ? output_write(&writer->bin, ids, count * sizeof *ids)
                                  : write_narrow(&writer->bin, ids, count));
+    if (writer->table.strings) ISB_TRY(isb__raw_table_add(&writer->table, ids, count));
     writer->lengths[info->n_documents++] = (int32_t)count;
     info->n_tokens += count;
     info->n_bytes += document_nbytes;
@@ -186,19 +200,44 @@ static isb_status write_index(isb__dataset_writer *writer) {
     return ISB_OK;
 }
 
+static isb_status write_raw(isb__dataset_writer *writer) {
+    const isb_dataset_info *info = &writer->meta.info;
+    const isb__raw_table *t = &writer->table;
+    output *raw = &writer->raw;
+    if (!t->strings) return ISB_OK;
+    if (t->n_bytes != info->n_bytes) {
+        return isb__fail(writer->ctx, ISB_ERR_CORRUPT,
+                         "the ids for %s decode to %" PRIu64 " bytes, the text has %" PRIu64,
+                         raw->path, t->n_bytes, info->n_bytes);
+    }
+    ISB_TRY(output_write(raw, ISB__RAW_MAGIC, 8));
+    ISB_TRY(write_u64(raw, info->n_documents));
+    ISB_TRY(write_u64(raw, info->n_tokens));
+    ISB_TRY(write_u64(raw, ISB__RAW_ANCHOR_NTOKENS));
+    ISB_TRY(output_write(raw, t->starts, t->n_documents * sizeof *t->starts));
+    ISB_TRY(write_u64(raw, t->n_bytes));
+    ISB_TRY(output_write(raw, t->anchors, t->n_anchors * sizeof *t->anchors));
+    writer->meta.raw_checksum = output_checksum(raw);
+    return ISB_OK;
+}
+
 /* Brings every byte out of the buffers, so that a full disk shows before anything is renamed. */
 static isb_status flush(output *out) { return isb__writer_patch(out->writer, 0, NULL, 0); }
 
 static isb_status commit(isb__dataset_writer *writer) {
     ISB_TRY(writer->status);
     ISB_TRY(write_index(writer));
+    ISB_TRY(write_raw(writer));
     writer->meta.bin_checksum = output_checksum(&writer->bin);
     writer->meta.idx_checksum = output_checksum(&writer->idx);
     ISB_TRY(isb__dataset_meta_write(writer->ctx, writer->json.writer, &writer->meta));
     ISB_TRY(flush(&writer->bin));
     ISB_TRY(flush(&writer->idx));
     ISB_TRY(flush(&writer->json));
+    if (writer->raw.writer) ISB_TRY(flush(&writer->raw));
     unlink(writer->json.path);
+    unlink(writer->raw.path);
+    if (writer->raw.writer) ISB_TRY(output_rename(&writer->raw));
     ISB_TRY(output_rename(&writer->bin));
     ISB_TRY(output_rename(&writer->idx));
     return output_rename(&writer->json);

@@ -2,6 +2,8 @@
 #include "data/id_strings.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -154,10 +156,11 @@ fail:
     return status;
 }
 
-void isb__id_strings_remove(isb_context *ctx, const char *prefix) {
-    char *path = NULL;
-    if (isb__dataset_path(ctx, prefix, ISB__PIECES_SUFFIX, &path) == ISB_OK) unlink(path);
-    isb__free(ctx, path);
+/* Also cleans up after a failure: no memory is allocated.  Longer paths cannot have been opened. */
+void isb__id_strings_remove(const char *prefix) {
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s%s", prefix, ISB__PIECES_SUFFIX);
+    if (length > 0 && (size_t)length < sizeof path) unlink(path);
 }
 
 /* ---- both ---- */

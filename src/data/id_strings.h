@@ -30,7 +30,7 @@ isb_status isb__id_strings_check(isb_context *ctx, const char *path, size_t n);
 /* Copies the file to PREFIX.pieces. */
 isb_status isb__id_strings_copy(isb_context *ctx, const char *path, const char *prefix);
 /* Removes PREFIX.pieces, if it is there. */
-void isb__id_strings_remove(isb_context *ctx, const char *prefix);
+void isb__id_strings_remove(const char *prefix);
 uint64_t isb__id_strings_hash(const isb__id_strings *strings);
 void isb__id_strings_free(isb__id_strings *strings);
 

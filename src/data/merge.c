@@ -41,7 +41,8 @@ typedef struct merger {
     place *places; /* [n_places] every stretch, in order */
     size_t n_places;
     isb_dataset_info what;
-    isb_codebook *codebook; /* NULL: another tokenizer */
+    isb_codebook *codebook;  /* NULL: another tokenizer */
+    isb__id_strings strings; /* with raw bytes */
     isb__outputs outputs;
     int32_t *ids; /* one document */
     size_t ids_capacity;
@@ -258,7 +259,13 @@ static isb_status copy_stretches(merger *m, size_t output) {
 static isb_status copy(merger *m) {
     const size_t n_outputs = m->parts[0].file.n_outputs;
     ISB_TRY(sort_stretches(m));
-    ISB_TRY(isb__outputs_open(m->ctx, m->prefix, n_outputs > 1, &m->what, &m->outputs));
+    const bool raw = m->what.first_byte_id > 0;
+    if (raw && !m->codebook)
+        return isb__fail(m->ctx, ISB_ERR_CORRUPT, "%s has raw bytes, but no codebook",
+                         m->parts[0].prefix);
+    if (raw) ISB_TRY(isb__id_strings_of_codebook(m->ctx, m->codebook, &m->strings));
+    ISB_TRY(isb__outputs_open(m->ctx, m->prefix, n_outputs > 1, &m->what, raw ? &m->strings : NULL,
+                              &m->outputs));
     for (size_t output = 0; output < n_outputs; ++output) {
         for (uint32_t i = 0; i < m->n_parts; ++i) ISB_TRY(open_dataset(m, &m->parts[i], output));
         ISB_TRY(copy_stretches(m, output));
@@ -292,6 +299,7 @@ static void merger_free(merger *m) {
         isb__free(m->ctx, p->path);
     }
     isb__outputs_free(&m->outputs);
+    isb__id_strings_free(&m->strings);
     isb_codebook_free(m->codebook);
     isb__free(m->ctx, m->parts);
     isb__free(m->ctx, m->places);

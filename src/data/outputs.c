@@ -13,11 +13,13 @@ isb_status isb__outputs_prefix(isb_context *ctx, const char *prefix, size_t coun
 }
 
 isb_status isb__outputs_open(isb_context *ctx, const char *prefix, bool split_files,
-                             const isb_dataset_info *what, isb__outputs *outputs) {
+                             const isb_dataset_info *what, const isb__id_strings *strings,
+                             isb__outputs *outputs) {
     *outputs = (isb__outputs){.ctx = ctx, .count = split_files ? 3 : 1};
     for (size_t i = 0; i < outputs->count; ++i) {
         ISB_TRY(isb__outputs_prefix(ctx, prefix, outputs->count, i, &outputs->prefixes[i]));
-        ISB_TRY(isb__dataset_writer_open(ctx, outputs->prefixes[i], what, &outputs->writers[i]));
+        ISB_TRY(isb__dataset_writer_open(ctx, outputs->prefixes[i], what, strings,
+                                         &outputs->writers[i]));
     }
     return ISB_OK;
 }

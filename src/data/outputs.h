@@ -16,9 +16,10 @@ typedef struct isb__outputs {
     isb__dataset_writer *writers[ISB__OUTPUTS_MAX];
 } isb__outputs;
 
-/* what: as for isb__dataset_writer_open(). */
+/* what, strings: as for isb__dataset_writer_open(). */
 isb_status isb__outputs_open(isb_context *ctx, const char *prefix, bool split_files,
-                             const isb_dataset_info *what, isb__outputs *outputs);
+                             const isb_dataset_info *what, const isb__id_strings *strings,
+                             isb__outputs *outputs);
 /* PREFIX.train of 3, or a copy of PREFIX; returns owned. */
 isb_status isb__outputs_prefix(isb_context *ctx, const char *prefix, size_t count, size_t i,
                                char **output);

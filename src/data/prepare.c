@@ -19,7 +19,8 @@ typedef struct preparation {
     const isb_prepare_options *options;
     isb__tokenizer *tokenizer;
     isb_corpus *corpus;
-    isb_dataset_info what; /* which ids */
+    isb_dataset_info what;   /* which ids */
+    isb__id_strings strings; /* with raw bytes: what they decode to */
     char *prefix;          /* of this shard, or of all */
     isb__outputs outputs;
     isb__shard shard; /* all 0 without shards */
@@ -80,13 +81,18 @@ static isb_status open_corpus(preparation *p, const char *const *paths, size_t n
 static isb_status open_outputs(preparation *p, const char *out_prefix) {
     const isb_prepare_options *o = p->options;
     const isb__tokenizer *tokenizer = p->tokenizer;
-    p->what = (isb_dataset_info){.n_codes = tokenizer->n_codes, .n_ids = tokenizer->n_ids};
+    p->what = (isb_dataset_info){.n_codes = tokenizer->n_codes,
+                                 .n_ids = tokenizer->n_ids,
+                                 .first_byte_id = tokenizer->first_byte_id};
     memcpy(p->what.tokenizer, tokenizer->spec, sizeof p->what.tokenizer);
     memcpy(p->what.tokenizer_identity, tokenizer->identity, sizeof p->what.tokenizer_identity);
     ISB_TRY(o->n_shards
                 ? isb__shard_prefix(p->ctx, out_prefix, o->shard_index, o->n_shards, &p->prefix)
                 : isb__strdup(p->ctx, out_prefix, &p->prefix));
-    return isb__outputs_open(p->ctx, p->prefix, o->split_files != 0, &p->what, &p->outputs);
+    if (o->raw_bytes)
+        ISB_TRY(isb__id_strings_of_codebook(p->ctx, tokenizer->codebook, &p->strings));
+    return isb__outputs_open(p->ctx, p->prefix, o->split_files != 0, &p->what,
+                             o->raw_bytes ? &p->strings : NULL, &p->outputs);
 }
 
 /* The corpus is ahead of what is written: the stretch of each document is known. */
@@ -148,10 +154,10 @@ static isb_status commit(preparation *p) {
 /* Pieces go beside the datasets; those of an older dataset of this name are not ours. */
 static isb_status commit_external(preparation *p) {
     const char *pieces = p->options->pieces_path;
-    isb__id_strings_remove(p->ctx, p->prefix);
+    isb__id_strings_remove(p->prefix);
     if (pieces) ISB_TRY(isb__id_strings_copy(p->ctx, pieces, p->prefix));
     const isb_status status = commit(p);
-    if (status != ISB_OK) isb__id_strings_remove(p->ctx, p->prefix);
+    if (status != ISB_OK) isb__id_strings_remove(p->prefix);
     return status;
 }
 
@@ -215,6 +221,7 @@ static isb_status make_tokens(preparation *p, const char *const *paths, size_t n
 
 static void preparation_free(preparation *p) {
     isb__outputs_free(&p->outputs);
+    isb__id_strings_free(&p->strings);
     isb__free(p->ctx, p->prefix);
     isb_corpus_free(p->corpus);
     isb__shard_close(&p->shard);
@@ -234,6 +241,7 @@ isb_status isb_prepare(isb_context *ctx, const char *const *paths, size_t n_path
     if (options->pieces_path)
         ISB_TRY_GOTO(
             isb__id_strings_check(ctx, options->pieces_path, (size_t)p.tokenizer->n_codes));
+    if (options->raw_bytes) ISB_TRY_GOTO(isb__tokenizer_add_raw_bytes(p.tokenizer));
     ISB_TRY_GOTO(open_outputs(&p, out_prefix));
     ISB_TRY_GOTO(make_tokens(&p, paths, n_paths, &found));
     ISB_TRY_GOTO(isb__spec_is_external(p.tokenizer->spec) ? commit_external(&p) : commit(&p));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/io.h"
+#include "data/dataset_raw.h"
 #include "data/m1.h"
 
 enum { M1_STREAMS = 64 };
@@ -299,6 +300,16 @@ void isb__tokenizer_free(isb__tokenizer *t) {
     isb__free(t->ctx, t);
 }
 
+isb_status isb__tokenizer_add_raw_bytes(isb__tokenizer *t) {
+    if (!t->codebook) {
+        return isb__fail(t->ctx, ISB_ERR_UNSUPPORTED,
+                         "raw bytes go beside the ids of a codebook, and \"%s\" is none", t->spec);
+    }
+    t->first_byte_id = t->n_ids;
+    t->n_ids += ISB__RAW_IDS;
+    return ISB_OK;
+}
+
 /* A model that was trained on ids of another M1 or codebook would read noise. */
 static isb_status check_identity(const isb__tokenizer *t, const isb_model *model,
                                  const char *model_dir) {
@@ -336,6 +347,14 @@ isb_status isb__tokenizer_open_for_model(isb_context *ctx, const isb_model *mode
                             : isb__tokenizer_open(ctx, model->tokenizer, m1_dir ? m1_dir : own, &t);
     isb__free(ctx, own);
     if (status == ISB_OK) status = check_identity(t, model, model_dir);
+    if (status == ISB_OK && model->first_byte_id > 0) status = isb__tokenizer_add_raw_bytes(t);
+    if (status == ISB_OK && model->first_byte_id != t->first_byte_id) {
+        status = isb__fail(ctx, ISB_ERR_MISMATCH,
+                           "%s: config.json says that raw bytes begin at id %lld; after the ids of "
+                           "\"%s\" they begin at %lld",
+                           model_dir, (long long)model->first_byte_id, t->spec,
+                           (long long)t->first_byte_id);
+    }
     if (status == ISB_OK && model->config.vocab_size != t->n_ids) {
         status =
             isb__fail(ctx, ISB_ERR_SHAPE,

@@ -46,6 +46,7 @@ typedef struct isb__tokenizer {
     isb__tokenizer_memory memory;
     int64_t n_codes; /* ids 0 .. n_codes-1 are codes; n_codes is the document boundary */
     int64_t n_ids;   /* of a model: n_codes + 1, or more with special ids after the boundary */
+    int64_t first_byte_id; /* with raw bytes: dataset_raw.h; else 0 */
     double m1_flops_per_byte;
 } isb__tokenizer;
 
@@ -59,6 +60,8 @@ isb_status isb__tokenizer_parse(isb_context *ctx, const char *spec, isb__code_pa
 isb_status isb__tokenizer_open(isb_context *ctx, const char *spec, const char *m1_dir,
                                isb__tokenizer **tokenizer);
 void isb__tokenizer_free(isb__tokenizer *tokenizer);
+/* Adds the ids of raw bytes to n_ids.  Errors: UNSUPPORTED (no codebook). */
+isb_status isb__tokenizer_add_raw_bytes(isb__tokenizer *tokenizer);
 /* The tokenizer of a model folder: its config's text, and the M1 in its "m1" subfolder or the
  * codebook beside the weights; m1_dir, if given, replaces the M1.  Its identity must be the one
  * that the config says (MISMATCH names both). */

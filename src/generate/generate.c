@@ -1,6 +1,6 @@
 /* Generation: the engine gives logits, the sampler a token, the tokenizer's stream its bytes.
  *
- *     boundary, prompt's tokens -> engine -> logits -> token -> decoder -> bytes
+ *     boundary, [marker of tokens,] prompt's tokens -> engine -> logits -> token -> decoder -> bytes
  *                                    ^                   |
  *                                    +-------------------+
  *
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/context.h"
+#include "data/dataset_raw.h"
 #include "data/tokenizer.h"
 #include "generate/sampling.h"
 #include "nn/engine.h"
@@ -29,8 +30,8 @@ typedef struct generation {
     isb__engine *engine;
     isb__sampler *sampler;
     float *logits;   /* [V] after the last token */
-    int32_t *prompt; /* boundary and the prompt's tokens */
-    size_t n_prompt;
+    int32_t *prompt; /* boundary, marker, and the prompt's tokens */
+    size_t n_prompt, n_lead;
     bool stop; /* the caller's write() or max_nbytes said so */
 } generation;
 
@@ -96,8 +97,11 @@ static isb_status encode_prompt(generation *g) {
     const isb__bytes_view document = {g->options->prompt, g->options->prompt_nbytes};
     isb__encoded encoded = {0};
     ISB_TRY(isb__tokenizer_encode(g->tokenizer, 1, &document, &encoded, NULL, NULL));
-    ISB_TRY(isb__alloc_array(g->ctx, encoded.count + 1, sizeof *g->prompt, &g->prompt));
+    ISB_TRY(isb__alloc_array(g->ctx, encoded.count + 2, sizeof *g->prompt, &g->prompt));
+    const int64_t first_byte_id = g->tokenizer->first_byte_id;
     g->prompt[g->n_prompt++] = (int32_t)g->tokenizer->n_codes;
+    if (first_byte_id > 0) g->prompt[g->n_prompt++] = (int32_t)isb__tokens_marker(first_byte_id);
+    g->n_lead = g->n_prompt;
     for (size_t i = 0; i < encoded.count; ++i) g->prompt[g->n_prompt++] = (int32_t)encoded.ids[i];
     g->result->n_prompt_tokens = encoded.count;
     return ISB_OK;
@@ -122,7 +126,7 @@ static isb_status decode(generation *g, int32_t token, const uint8_t **bytes, si
 
 static isb_status read_prompt(generation *g) {
     ISB_TRY(encode_prompt(g));
-    for (size_t i = 1; i < g->n_prompt; ++i) {
+    for (size_t i = g->n_lead; i < g->n_prompt; ++i) {
         const uint8_t *bytes = NULL;
         size_t nbytes = 0;
         ISB_TRY(decode(g, g->prompt[i], &bytes, &nbytes));

@@ -26,6 +26,7 @@ typedef struct evaluation {
     size_t T;
     isb_corpus *corpus;
     isb__progress_state progress; /* in targets */
+    isb__id_strings strings;      /* for bytes of a dataset's tokens */
     int32_t *ids;                 /* one document, widened */
     size_t ids_capacity;
     uint64_t n_documents, n_bytes, n_tokens;
@@ -42,6 +43,8 @@ static isb_status check(isb_context *ctx, const isb_evaluate_options *o, size_t 
     ISB_TRY(ISB__CHECK_OPTIONS(ctx, o, "isb_evaluate_options"));
     if (!o->model_dir)
         return isb__fail(ctx, ISB_ERR_ARGUMENT, "model_dir is missing: the model to evaluate");
+    if ((unsigned)o->view > ISB_VIEW_BYTES)
+        return isb__fail(ctx, ISB_ERR_ARGUMENT, "unknown view %d", (int)o->view);
     if (o->dataset_prefix && n_paths > 0) {
         return isb__fail(ctx, ISB_ERR_ARGUMENT,
                          "both text and dataset_prefix are given; evaluate on one of the two");
@@ -73,7 +76,24 @@ static isb_status open(evaluation *e) {
                               &e->scorer);
 }
 
+static bool reads_bytes(const evaluation *e) { return e->options->view == ISB_VIEW_BYTES; }
+
+static isb_status set_view(evaluation *e) {
+    const int64_t first = e->tokenizer->first_byte_id;
+    if (first == 0 && reads_bytes(e)) {
+        return isb__fail(e->ctx, ISB_ERR_MISMATCH,
+                         "%s reads tokens only: it was not trained with raw bytes",
+                         e->options->model_dir);
+    }
+    if (first == 0) return ISB_OK;
+    if (reads_bytes(e))
+        ISB_TRY(isb__id_strings_of_codebook(e->ctx, e->tokenizer->codebook, &e->strings));
+    isb__scorer_set_view(e->scorer, first, reads_bytes(e), reads_bytes(e) ? &e->strings : NULL);
+    return ISB_OK;
+}
+
 static void evaluation_free(evaluation *e) {
+    isb__id_strings_free(&e->strings);
     isb_corpus_free(e->corpus);
     isb__free(e->ctx, e->ids);
     isb__scorer_free(e->scorer);
@@ -88,14 +108,17 @@ static void evaluation_free(evaluation *e) {
 static isb_status score_document(void *user, const isb__bytes_view *document,
                                  const isb__encoded *encoded) {
     evaluation *e = user;
-    (void)document;
     const double fraction = isb_corpus_fraction(e->corpus);
-    e->n_tokens += encoded->count;
+    const bool bytes = reads_bytes(e);
+    const size_t count = bytes ? document->nbytes : encoded->count;
+    const int32_t first = (int32_t)e->tokenizer->first_byte_id;
+    e->n_tokens += count;
     ++e->n_documents;
     e->progress.total = fraction > 0 ? (double)(e->n_tokens + e->n_documents) / fraction : 0;
-    ISB_TRY(isb__grow_array(e->ctx, encoded->count, sizeof *e->ids, &e->ids_capacity, &e->ids));
-    for (size_t i = 0; i < encoded->count; ++i) e->ids[i] = (int32_t)encoded->ids[i];
-    return isb__scorer_add(e->scorer, e->ids, encoded->count, 1);
+    ISB_TRY(isb__grow_array(e->ctx, count, sizeof *e->ids, &e->ids_capacity, &e->ids));
+    for (size_t i = 0; i < count; ++i)
+        e->ids[i] = bytes ? first + document->data[i] : (int32_t)encoded->ids[i];
+    return isb__scorer_add(e->scorer, e->ids, count, 1);
 }
 
 static isb_status score_text(evaluation *e, const char *const *paths, size_t n_paths) {
@@ -123,11 +146,12 @@ static isb_status score_dataset(evaluation *e) {
     isb__dataset *dataset = NULL;
     ISB_TRY(isb__dataset_open(e->ctx, e->options->dataset_prefix, &dataset));
     isb_status status = check_dataset(e, &dataset->info);
-    e->progress.total = (double)(dataset->info.n_tokens + dataset->info.n_documents);
+    e->progress.total = (double)((reads_bytes(e) ? dataset->info.n_bytes : dataset->info.n_tokens) +
+                                 dataset->info.n_documents);
     if (status == ISB_OK) status = isb__scorer_add_dataset(e->scorer, dataset, 0);
     e->n_documents = dataset->info.n_documents;
     e->n_bytes = dataset->info.n_bytes;
-    e->n_tokens = dataset->info.n_tokens;
+    e->n_tokens = reads_bytes(e) ? dataset->info.n_bytes : dataset->info.n_tokens;
     isb__dataset_close(dataset);
     return status;
 }
@@ -174,7 +198,8 @@ static isb_status fill_result(const evaluation *e, const isb__score *score,
     r->flops_per_byte = 2 * (double)isb__model_count(config, 0) / r->bytes_per_token;
     r->flops_per_byte_m1 = r->flops_per_byte + e->tokenizer->m1_flops_per_byte;
     r->flops_per_byte_all = (f.matrices + f.attention + f.logits) / r->bytes_per_token + m1_all;
-    r->uniform_bits_per_byte = log2((double)e->tokenizer->n_codes) / r->bytes_per_token;
+    const double n_symbols = reads_bytes(e) ? 256 : (double)e->tokenizer->n_codes;
+    r->uniform_bits_per_byte = log2(n_symbols) / r->bytes_per_token;
     r->tokens_per_s = score->seconds > 0 ? n_tokens / score->seconds : 0;
     return ISB_OK;
 }
@@ -202,6 +227,7 @@ static isb_status evaluate(evaluation *e, const char *const *paths, size_t n_pat
                            isb_evaluate_result *result) {
     isb__score score;
     ISB_TRY(open(e));
+    ISB_TRY(set_view(e));
     const double start_s = isb__now_s();
     isb__progress_begin(&e->progress, e->ctx, "evaluate", "token", 0);
     isb__scorer_show(e->scorer, &e->progress);

@@ -21,7 +21,9 @@ static isb_status list_references(isb_context *ctx, const isb_model *model,
 /* ---- saving ---- */
 
 static isb_status save_config(isb_context *ctx, const isb_model *model, const char *path) {
-    isb__config_file file = {.config = model->config, .boundary = model->boundary};
+    isb__config_file file = {.config = model->config,
+                             .first_byte_id = model->first_byte_id,
+                             .boundary = model->boundary};
     memcpy(file.tokenizer, model->tokenizer, sizeof file.tokenizer);
     memcpy(file.tokenizer_identity, model->tokenizer_identity, sizeof file.tokenizer_identity);
     const isb__id128 id = isb__model_identity(model);
@@ -100,6 +102,7 @@ static isb_status load_from(isb_context *ctx, const char *dir, const char *confi
     ISB_TRY(isb__model_create(ctx, &file.config, &m));
     memcpy(m->tokenizer, file.tokenizer, sizeof m->tokenizer);
     memcpy(m->tokenizer_identity, file.tokenizer_identity, sizeof m->tokenizer_identity);
+    m->first_byte_id = file.first_byte_id;
     if (file.boundary >= 0) m->boundary = file.boundary;
     ISB_TRY_GOTO(load_weights(ctx, m, weights_path, &ours));
     if (ours) ISB_TRY_GOTO(check_identity(ctx, m, &file, dir));

@@ -32,6 +32,7 @@ isb_status isb__safetensors_read_from(isb_context *ctx, const char *path, size_t
 typedef struct isb__config_file {
     isb_model_config config;
     char tokenizer[256], tokenizer_identity[33];
+    int64_t first_byte_id; /* 0: no raw bytes */
     int64_t boundary;  /* -1: the file does not say */
     char identity[33]; /* of the model it was written for; "" if it does not say */
 } isb__config_file;

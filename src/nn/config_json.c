@@ -37,6 +37,13 @@ static json_t *config_object(const isb__config_file *file) {
                                 rope ? "rope" : "t5", "tokenizer", file->tokenizer,
                                 isb__identity_key(file->tokenizer), file->tokenizer_identity,
                                 "identity", file->identity);
+    if (file->first_byte_id > 0 && section) {
+        const json_int_t first = (json_int_t)file->first_byte_id;
+        (void)json_object_set_new(section, "raw_bytes",
+                                  json_pack("{s:I, s:I, s:I}", "first_byte_id", first,
+                                            "tokens_marker", first + 256, "bytes_marker",
+                                            first + 257));
+    }
     /* clang-format off */
     return json_pack(
         "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:b, s:b, s:b, s:f, "
@@ -185,6 +192,25 @@ static int64_t read_boundary(const fields *f, const isb_model_config *c) {
     return good ? json_integer_value(id) : -1;
 }
 
+/* The last 258 ids, if there are any: the markers' places are fixed, and written for others. */
+static isb_status read_raw_bytes(const fields *section, isb__config_file *file) {
+    const fields f = {section->ctx, section->path, json_object_get(section->object, "raw_bytes")};
+    int64_t tokens = 0, bytes = 0;
+    if (!f.object) return ISB_OK;
+    ISB_TRY(get_integer(&f, "first_byte_id", &file->first_byte_id));
+    ISB_TRY(get_integer(&f, "tokens_marker", &tokens));
+    ISB_TRY(get_integer(&f, "bytes_marker", &bytes));
+    const int64_t first = file->first_byte_id;
+    if (first > 0 && first == file->config.vocab_size - 258 && tokens == first + 256 &&
+        bytes == first + 257)
+        return ISB_OK;
+    return isb__fail(f.ctx, ISB_ERR_FORMAT,
+                     "%s: raw bytes begin at id %lld with markers %lld and %lld; expected the last "
+                     "258 of %lld ids, markers at the end",
+                     f.path, (long long)first, (long long)tokens, (long long)bytes,
+                     (long long)file->config.vocab_size);
+}
+
 /* Absent in models of others: then bytes, and nothing known of M1. */
 static isb_status read_section(const fields *root, isb__config_file *file) {
     const fields f = {root->ctx, root->path, json_object_get(root->object, "isobit")};
@@ -200,6 +226,7 @@ static isb_status read_section(const fields *root, isb__config_file *file) {
     ISB_TRY(get_word(&f, "position", "rope", "t5", &t5));
     file->config.position = t5 ? ISB_POSITION_T5 : ISB_POSITION_ROPE;
     ISB_TRY(get_text(&f, "tokenizer", file->tokenizer, sizeof file->tokenizer));
+    ISB_TRY(read_raw_bytes(&f, file));
     ISB_TRY(get_text(&f, isb__identity_key(file->tokenizer), file->tokenizer_identity,
                      sizeof file->tokenizer_identity));
     return get_text(&f, "identity", file->identity, sizeof file->identity);

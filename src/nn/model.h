@@ -45,6 +45,8 @@ struct isb_model {
     /* from the "isobit" section of config.json: what the ids mean */
     char tokenizer[256];
     char tokenizer_identity[33];
+    /* Of 256 ids of raw bytes, followed by the markers <|tokens|> and <|bytes|>; 0: none. */
+    int64_t first_byte_id;
     int64_t boundary; /* the id at a document's start and end; as created: the last, V - 1 */
 };
 

@@ -14,6 +14,7 @@
 #include "train/settings.h"
 
 enum { DEFAULT_CONTEXT = 512, CUT_MIN = 4 };
+#define DEFAULT_RAW_SHARE 0.1
 
 void isb_train_options_init(isb_train_options *options) {
     *options = (isb_train_options){.struct_size = sizeof *options};
@@ -93,6 +94,11 @@ static isb_status check_vocabulary(const isb__run *run, int64_t vocab_size, cons
 static isb_status check_origin(const isb__run *run, const isb_model *model, const char *dir) {
     const isb_dataset_info *info = &run->data.train->info;
     ISB_TRY(check_vocabulary(run, model->config.vocab_size, dir));
+    if (model->first_byte_id != info->first_byte_id) {
+        return isb__fail(run->ctx, ISB_ERR_MISMATCH, "%s %s raw bytes, and the data %s", dir,
+                         model->first_byte_id > 0 ? "was trained with" : "does not read",
+                         info->first_byte_id > 0 ? "has them" : "was prepared without");
+    }
     if (strcmp(model->tokenizer, info->tokenizer) == 0 &&
         strcmp(model->tokenizer_identity, info->tokenizer_identity) == 0)
         return ISB_OK;
@@ -148,6 +154,7 @@ static isb_status create_model(isb__run *run) {
     ISB_TRY(isb__model_create(run->ctx, &s->model, &run->model));
     isb__model_init_weights(run->model, s->seed);
     run->model->boundary = info->n_codes;
+    run->model->first_byte_id = info->first_byte_id;
     snprintf(run->model->tokenizer, sizeof run->model->tokenizer, "%s", info->tokenizer);
     snprintf(run->model->tokenizer_identity, sizeof run->model->tokenizer_identity, "%s",
              info->tokenizer_identity);
@@ -166,8 +173,14 @@ static isb_status open_loader(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const isb_dataset_info *info = &run->data.train->info;
     const size_t T = (size_t)s->model.context_length;
-    const isb__loader_options options = {
-        s->batch_rows, T, s->seed, 1, s->cut_share, T < CUT_MIN ? T : CUT_MIN};
+    const isb__loader_options options = {.B = s->batch_rows,
+                                         .T = T,
+                                         .seed = s->seed,
+                                         .isolate_documents = 1,
+                                         .cut_share = s->cut_share,
+                                         .cut_min = T < CUT_MIN ? T : CUT_MIN,
+                                         .raw_share = isb__setting(s->raw_share),
+                                         .strings = &run->data.strings};
     ISB_TRY(isb__loader_create(run->ctx, run->data.train, &options, &run->loader));
     const uint64_t n = info->n_tokens + info->n_documents;
     if (n >= T) return ISB_OK;
@@ -320,6 +333,8 @@ static isb_status open_parts(isb__run *run, const isb__checkpoint *c) {
         ISB_TRY(s->init_from ? load_initial(run) : complete_model(run));
     }
     ISB_TRY(divide_batch(run));
+    if (s->raw_share == 0 && run->data.train->info.first_byte_id > 0)
+        s->raw_share = DEFAULT_RAW_SHARE;
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
     ISB_TRY(open_compose(run));

@@ -14,10 +14,16 @@ struct isb__scorer {
     isb__forward forward;
     size_t B, T, stride;
     int32_t boundary;
+    size_t n_lead; /* 1: `marker` comes before a document's own ids */
+    int32_t marker;
+    bool bytes;
+    int64_t first_byte_id;
+    const isb__id_strings *strings;
     int32_t *inputs, *targets, *starts; /* [B, T] */
     size_t *fill;                       /* [B] positions used */
     int32_t *ids;                       /* a document of a dataset */
-    size_t ids_capacity;
+    int32_t *led;                       /* a document after its marker */
+    size_t ids_capacity, led_capacity;
     size_t n_used;                 /* positions used in all rows */
     isb__progress_state *progress; /* may be NULL */
     isb__score score;
@@ -83,6 +89,7 @@ isb_status isb__scorer_create(isb_context *ctx, const isb__forward *forward, siz
 void isb__scorer_free(isb__scorer *s) {
     if (!s) return;
     isb__free(s->ctx, s->ids);
+    isb__free(s->ctx, s->led);
     isb__free(s->ctx, s->fill);
     isb__free(s->ctx, s->starts);
     isb__free(s->ctx, s->targets);
@@ -132,10 +139,31 @@ static isb_status add_piece(isb__scorer *s, const int32_t *ids, size_t count, si
     return ISB_OK;
 }
 
+void isb__scorer_set_view(isb__scorer *s, int64_t first_byte_id, bool bytes,
+                          const isb__id_strings *strings) {
+    s->n_lead = 1;
+    s->marker = (int32_t)(bytes ? isb__bytes_marker(first_byte_id)
+                                : isb__tokens_marker(first_byte_id));
+    s->bytes = bytes;
+    s->first_byte_id = first_byte_id;
+    s->strings = strings;
+}
+
+static isb_status add_marker(isb__scorer *s, const int32_t **ids, size_t *count) {
+    if (s->n_lead == 0) return ISB_OK;
+    ISB_TRY(isb__grow_array(s->ctx, *count + 1, sizeof *s->led, &s->led_capacity, &s->led));
+    s->led[0] = s->marker;
+    if (*count > 0) memcpy(s->led + 1, *ids, *count * sizeof *s->led);
+    *ids = s->led;
+    ++*count;
+    return ISB_OK;
+}
+
 isb_status isb__scorer_add(isb__scorer *s, const int32_t *ids, size_t count, int ended) {
+    ISB_TRY(add_marker(s, &ids, &count));
     const size_t n_targets = count + (ended ? 1 : 0);
-    for (size_t scored = 0; scored < n_targets;) {
-        const size_t from = scored == 0 ? 0 : scored - s->stride;
+    for (size_t scored = s->n_lead; scored < n_targets;) {
+        const size_t from = scored == s->n_lead ? 0 : scored - s->stride;
         const size_t n = n_targets - from < s->T ? n_targets - from : s->T;
         ISB_TRY(add_piece(s, ids, count, from, n, scored));
         scored = from + n;
@@ -154,20 +182,44 @@ isb_status isb__scorer_add_dataset(isb__scorer *s, const isb__dataset *dataset,
     return isb__scorer_add_share(s, dataset, max_targets, 0, 1);
 }
 
+/* The first `most` ids of a document in the view, or all; *whole: all. */
+static isb_status read_document(isb__scorer *s, const isb__dataset *dataset, uint64_t d,
+                                uint64_t most, size_t *count, bool *whole) {
+    const uint64_t length = (uint64_t)dataset->lengths[d];
+    if (s->bytes && s->strings) {
+        ISB_TRY(isb__dataset_decode_raw(dataset, s->strings, s->first_byte_id, d, &s->ids_capacity,
+                                        &s->ids, count));
+        *whole = *count < most;
+        if (!*whole) *count = (size_t)most;
+        return ISB_OK;
+    }
+    *whole = length < most;
+    *count = (size_t)(*whole ? length : most);
+    ISB_TRY(isb__grow_array(s->ctx, *count, sizeof *s->ids, &s->ids_capacity, &s->ids));
+    isb__dataset_read(dataset, dataset->starts[d], *count, s->ids);
+    return ISB_OK;
+}
+
 isb_status isb__scorer_add_share(isb__scorer *s, const isb__dataset *dataset, uint64_t max_targets,
                                  uint64_t share, uint64_t n_shares) {
     uint64_t left = max_targets ? max_targets : UINT64_MAX;
     for (uint64_t d = 0; d < dataset->info.n_documents && left > 0; ++d) {
-        const uint64_t length = (uint64_t)dataset->lengths[d];
-        const bool whole = length < left;
-        const size_t count = (size_t)(whole ? length : left);
+        size_t count;
+        bool whole;
+        ISB_TRY(read_document(s, dataset, d, left, &count, &whole));
         left -= count + whole;
-        if (d % n_shares != share) continue;
-        ISB_TRY(isb__grow_array(s->ctx, count, sizeof *s->ids, &s->ids_capacity, &s->ids));
-        isb__dataset_read(dataset, dataset->starts[d], count, s->ids);
-        ISB_TRY(isb__scorer_add(s, s->ids, count, whole));
+        if (d % n_shares == share) ISB_TRY(isb__scorer_add(s, s->ids, count, whole));
     }
     return ISB_OK;
+}
+
+double isb__bits_per_byte_mixed(const isb_dataset_info *info, double nats_per_target,
+                                double raw_share) {
+    const double n_bytes = (double)info->n_bytes, n_documents = (double)info->n_documents;
+    const double per_token = n_bytes / ((double)info->n_tokens + n_documents),
+                 per_byte = n_bytes / (n_bytes + n_documents);
+    if (info->n_bytes == 0) return (double)NAN;
+    return nats_per_target / log(2.0) / ((1 - raw_share) * per_token + raw_share * per_byte);
 }
 
 double isb__bits_per_byte(const isb_dataset_info *info, double nats_per_target) {

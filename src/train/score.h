@@ -36,6 +36,11 @@ void isb__scorer_reset(isb__scorer *scorer);
 /* One document.  ended == 0: it goes on, so that its end is no target.  Errors: CANCELLED, those
  * of the graph. */
 isb_status isb__scorer_add(isb__scorer *scorer, const int32_t *ids, size_t count, int ended);
+/* Documents of a model with raw bytes are read in one of its views from now on: each begins with the
+ * boundary and the view's marker, which is no target.  strings: borrowed; datasets are read as the
+ * bytes of their tokens; NULL: as tokens.  first_byte_id: data/dataset_raw.h. */
+void isb__scorer_set_view(isb__scorer *scorer, int64_t first_byte_id, bool bytes,
+                          const isb__id_strings *strings);
 /* Evaluates what is left and gives the sums. */
 isb_status isb__scorer_finish(isb__scorer *scorer, isb__score *score);
 
@@ -50,5 +55,9 @@ isb_status isb__scorer_add_share(isb__scorer *scorer, const isb__dataset *datase
 /* Bits per byte of a loss in nats per target, by the dataset's own totals: its targets are
  * tokens and one boundary a document. */
 double isb__bits_per_byte(const isb_dataset_info *info, double nats_per_target);
+/* The same where a share of the targets is raw bytes: the bits of all targets by the bytes that all
+ * of them stand for. */
+double isb__bits_per_byte_mixed(const isb_dataset_info *info, double nats_per_target,
+                                double raw_share);
 
 #endif

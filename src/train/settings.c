@@ -62,6 +62,7 @@ static const field fields[] = {
     FIELD(z_loss, REAL, MATCH),
     FIELD(seed, U64, MATCH),
     FIELD(cut_share, REAL, MATCH),
+    FIELD(raw_share, REAL, MATCH),
     FIELD(embeddings, INT, MATCH),
     FIELD(max_steps, U64, BUDGET),
     FIELD(max_tokens, U64, BUDGET),

@@ -30,6 +30,7 @@ static isb_prepare_options prepare_options(const isb_train_options *options) {
     if (!prepare.tokenizer) prepare.tokenizer = "codebook";
     prepare.m1_dir = options->prepare.m1_dir ? options->prepare.m1_dir : options->m1_dir;
     prepare.split_files = 1;
+    if (options->raw_share > 0) prepare.raw_bytes = 1;
     return prepare;
 }
 
@@ -63,6 +64,7 @@ static char *describe_source(const isb_prepare_options *prepare, const isb__toke
                   "plain_document_nbytes", (json_int_t)c->plain_document_nbytes, "valid_permille",
                   c->valid_permille, "test_permille", c->test_permille, "max_nbytes",
                   (json_int_t)c->max_nbytes, "files", files);
+    if (prepare->raw_bytes) (void)json_object_set_new(source, "raw_bytes", json_true());
     char *text = source ? json_dumps(source, JSON_INDENT(1) | JSON_SORT_KEYS) : NULL;
     json_decref(source);
     return text;
@@ -163,6 +165,11 @@ static isb_status open_valid(isb__train_data *data, const char *prefix) {
             ctx, ISB_ERR_MISMATCH,
             "%s was made by the tokenizer %s (%.32s), but the training data by %s (%.32s)", prefix,
             b->tokenizer, b->tokenizer_identity, a->tokenizer, a->tokenizer_identity);
+    }
+    if (a->first_byte_id != b->first_byte_id) {
+        return isb__fail(ctx, ISB_ERR_MISMATCH,
+                         "of %s and the training data only one has raw bytes; prepare them together",
+                         prefix);
     }
     if (b->n_tokens > 0) return ISB_OK;
     isb__dataset_close(data->valid);
@@ -371,7 +378,8 @@ static isb_status read_pieces(isb__train_data *data) {
 }
 
 static isb_status find_strings(isb__train_data *data, const isb_train_options *options) {
-    if (options->embeddings != ISB_EMBEDDINGS_COMPOSED) return ISB_OK;
+    const bool raw = data->train->info.first_byte_id > 0 && data->codebook;
+    if (options->embeddings != ISB_EMBEDDINGS_COMPOSED && !raw) return ISB_OK;
     if (data->codebook)
         return isb__id_strings_of_codebook(data->ctx, data->codebook, &data->strings);
     if (isb__spec_is_external(data->train->info.tokenizer)) return read_pieces(data);

@@ -15,7 +15,7 @@ typedef struct isb__train_data {
     char *prefix;                /* as given; NULL: made from text, in OUT/data */
     char *m1_dir;                /* NULL: the ids need none */
     isb_codebook *codebook;      /* owned; NULL: the ids need none */
-    isb__id_strings strings;     /* with composed embeddings, of codes; else n is 0 */
+    isb__id_strings strings;     /* with composed embeddings or raw bytes, of codes; else n is 0 */
     char fingerprint[17];        /* changes when the training ids do */
 } isb__train_data;
 

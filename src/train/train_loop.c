@@ -222,6 +222,11 @@ static double communication_share(const loop *l, double seconds) {
     return seconds > 0 ? fmin(1, comm_seconds / seconds) : 0;
 }
 
+static double train_bits_per_byte(const isb__run *run, double nats) {
+    return isb__bits_per_byte_mixed(&run->data.train->info, nats,
+                                    isb__setting(run->settings.raw_share));
+}
+
 static isb_status log_step(loop *l) {
     isb__run *run = l->run;
     const isb__train_progress *p = &run->progress;
@@ -234,7 +239,7 @@ static isb_status log_step(loop *l) {
         {"seconds", p->seconds},
         {"loss", nats},
         {"bits_per_token", nats / log(2.0)},
-        {"bits_per_byte", isb__bits_per_byte(&run->data.train->info, nats)},
+        {"bits_per_byte", train_bits_per_byte(run, nats)},
         {"lr", l->lr},
         {"grad_norm", l->grad_norm},
         {"tokens_per_s", tokens_per_s},
@@ -285,15 +290,39 @@ static isb_status score_share(isb__run *run, isb__score *score) {
     return isb__scorer_finish(run->scorer, score);
 }
 
+/* Nats per target of all ranks' shares; bytes: of the view of raw bytes, where there are two. */
+static isb_status score_view(isb__run *run, bool bytes, double *nats) {
+    const int64_t first_byte_id = run->data.valid->info.first_byte_id;
+    isb__score score = {0};
+    if (first_byte_id > 0)
+        isb__scorer_set_view(run->scorer, first_byte_id, bytes, &run->data.strings);
+    ISB_TRY(isb__comm_agree(run->comm, score_share(run, &score)));
+    double sums[] = {score.nats, (double)score.n_targets};
+    ISB_TRY(isb__comm_sum_f64(run->comm, 2, sums));
+    *nats = sums[0] / sums[1];
+    return ISB_OK;
+}
+
+static isb_status evaluate_raw(loop *l) {
+    isb__run *run = l->run;
+    double nats;
+    if (isb__setting(run->settings.raw_share) == 0) return ISB_OK;
+    ISB_TRY(score_view(run, true, &nats));
+    const isb__metric metrics[] = {
+        {"valid_loss_raw", nats},
+        {"valid_bits_per_byte_raw", isb__bits_per_byte_mixed(&run->data.valid->info, nats, 1)},
+    };
+    return isb__comm_agree(run->comm, write_metrics(l, sizeof metrics / sizeof *metrics, metrics));
+}
+
 static isb_status evaluate(loop *l) {
     isb__run *run = l->run;
     isb__train_progress *p = &run->progress;
     if (!run->scorer || p->last.step == p->step) return ISB_OK;
-    isb__score score = {0};
-    ISB_TRY(isb__comm_agree(run->comm, score_share(run, &score)));
-    double sums[] = {score.nats, (double)score.n_targets};
-    ISB_TRY(isb__comm_sum_f64(run->comm, 2, sums));
-    p->last = (isb__train_eval){p->step, sums[0] / sums[1]};
+    double nats;
+    ISB_TRY(score_view(run, false, &nats));
+    p->last = (isb__train_eval){p->step, nats};
+    ISB_TRY(evaluate_raw(l));
     ISB_TRY(keep_best(l));
     const isb__metric metrics[] = {
         {"tokens", (double)p->tokens},
@@ -357,7 +386,7 @@ static void describe(const loop *l, double tokens_per_s, char *note, size_t capa
     const double nats = mean_loss(&l->run->progress, l->run->settings.log_every),
                  share = share_of_peak(l, tokens_per_s);
     int n = snprintf(note, capacity, "loss %.3f bits/byte %.3f", nats,
-                     isb__bits_per_byte(&l->run->data.train->info, nats));
+                     train_bits_per_byte(l->run, nats));
     if (share > 0) n += snprintf(note + n, capacity - (size_t)n, " peak %.0f%%", 100 * share);
     snprintf(note + n, capacity - (size_t)n, " lr %.2g", l->lr);
 }

@@ -58,7 +58,7 @@ static void write_again(const char *prefix) {
     isb_dataset_info what = {.n_codes = 65536, .n_ids = 65537};
     strcpy(what.tokenizer, TOKENIZER);
     strcpy(what.tokenizer_identity, IDENTITY);
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, &what, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(ctx, prefix, &what, NULL, &writer));
     const uint32_t *ids = IDS;
     for (int d = 0; d < 4; ids += LENGTHS[d++]) {
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], NBYTES[d]));

@@ -37,7 +37,7 @@ static isb_status write_dataset(isb_context *ctx, void *arg) {
     isb__dataset_writer *writer = NULL;
     ISB_TRY(isb__dataset_writer_open(
         ctx, "data", &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
-        &writer));
+        NULL, &writer));
     isb_status status = ISB_OK;
     for (int d = 0; d < 100 && status == ISB_OK; ++d)
         status = isb__dataset_writer_add(writer, ids, (size_t)d % 4, 3);
@@ -160,7 +160,7 @@ static void make_inputs(void) {
     CHECK_OK(ctx, isb__dataset_writer_open(
                       ctx, "kept",
                       &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
-                      &writer));
+                      NULL, &writer));
     CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, 3, 3));
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
     const isb_codebook_text strings[] = {{(const uint8_t *)"in", 2}, {(const uint8_t *)" th", 3}};

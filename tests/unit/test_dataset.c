@@ -51,7 +51,7 @@ static void write_dataset(const char *prefix, int64_t n_codes, const uint32_t *i
                                           .tokenizer_identity = "00112233445566778899aabbccddeeff",
                                           .n_codes = n_codes,
                                           .n_ids = n_codes + 1},
-                      &writer));
+                      NULL, &writer));
     for (int d = 0; d < 3; ids += LENGTHS[d++])
         CHECK_OK(ctx, isb__dataset_writer_add(writer, ids, (size_t)LENGTHS[d], 10));
     const int n_before = temp_count(temp_dir_path);
@@ -226,12 +226,12 @@ static void test_writer_refuses(void) {
         {(int64_t)1 << 31, ((int64_t)1 << 31) + 1}, {0, 1}, {256, 256}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) {
         const isb_dataset_info what = {.tokenizer = "x", .n_codes = bad[i][0], .n_ids = bad[i][1]};
-        CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), &what, &writer), ISB_ERR_RANGE);
+        CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("r"), &what, NULL, &writer), ISB_ERR_RANGE);
     }
     const isb_dataset_info plain = {.tokenizer = "bytes", .n_codes = 256, .n_ids = 257};
-    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), &plain, &writer),
+    CHECK_STATUS(isb__dataset_writer_open(ctx, temp_path("no/such/folder"), &plain, NULL, &writer),
                  ISB_ERR_NOT_FOUND);
-    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("r"), &plain, &writer));
+    CHECK_OK(ctx, isb__dataset_writer_open(ctx, temp_path("r"), &plain, NULL, &writer));
     CHECK_STATUS(isb__dataset_writer_add(writer, ids, 2, 2), ISB_ERR_RANGE);
     CHECK(strstr(isb_context_error(ctx), "id 256 at token 1 of document 0") != NULL);
     CHECK_STATUS(isb__dataset_writer_commit(writer), ISB_ERR_RANGE);
@@ -246,7 +246,7 @@ static void test_empty(void) {
     CHECK_OK(ctx, isb__dataset_writer_open(
                       ctx, temp_path("empty"),
                       &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
-                      &writer));
+                      NULL, &writer));
     CHECK_OK(ctx, isb__dataset_writer_commit(writer));
     CHECK_OK(ctx, isb__dataset_open(ctx, temp_path("empty"), &dataset));
     CHECK_OK(ctx, isb__dataset_verify(dataset));
@@ -282,7 +282,7 @@ static void test_disk_full(void) {
                  isb__dataset_writer_open(
                      ctx, temp_path("full"),
                      &(isb_dataset_info){.tokenizer = "bytes", .n_codes = 256, .n_ids = 256 + 1},
-                     &writer));
+                     NULL, &writer));
         setrlimit(RLIMIT_FSIZE, &limited);
         isb_status status = ISB_OK;
         for (size_t d = 0; d < cases[i].n_documents && status == ISB_OK; ++d) {

@@ -22,7 +22,7 @@ static isb__dataset *make_dataset(isb__rng *rng, size_t n_documents, size_t long
              isb__dataset_writer_open(
                  ctx, temp_path("d"),
                  &(isb_dataset_info){.tokenizer = "test", .n_codes = N_CODES, .n_ids = N_CODES + 1},
-                 &writer));
+                 NULL, &writer));
     r->n = 0;
     for (size_t d = 0; d < n_documents; ++d) {
         uint32_t ids[1024];
