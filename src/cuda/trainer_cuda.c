@@ -36,7 +36,7 @@ typedef struct trainer_cuda {
     isb__gpu_slice *d_slices; /* of this rank's part */
     size_t n_slices;
     double *pinned;        /* [N_SUMS] */
-    float *first, *second; /* [n_padded] on the host, for checkpoints */
+    float *first, *second; /* [host_moments()], for checkpoints */
     char (*names)[128];    /* [2 * n_tensors] of the optimiser's state */
 } trainer_cuda;
 
@@ -142,14 +142,19 @@ static isb_status cuda_forward(isb__trainer *trainer, const isb__batch *batch, f
 
 /* ---- what is kept ---- */
 
-/* The ranks' parts of a block on the host, together on rank 0. */
-static isb_status gather(const trainer_cuda *t, float *block) {
+/* The ranks' parts of the moments to rank 0 (gather) or from it.  Rank 0 has whole blocks on the
+ * host, beginning with its own part; the others have theirs alone. */
+static isb_status move_moments(const trainer_cuda *t, int is_gather) {
     const int size = isb__comm_size(t->comm);
+    float *const blocks[] = {t->first, t->second};
     size_t *parts = NULL;
+    isb_status status = ISB_OK;
     if (size == 1) return ISB_OK;
     ISB_TRY(isb__alloc_array(t->base.ctx, (size_t)size + 1, sizeof *parts, &parts));
     for (int r = 0; r <= size; ++r) parts[r] = (size_t)r * t->part;
-    const isb_status status = isb__comm_gather_f32(t->comm, parts, block + t->part_begin, block);
+    for (int k = 0; k < 2 && status == ISB_OK; ++k)
+        status = is_gather ? isb__comm_gather_f32(t->comm, parts, blocks[k], blocks[k])
+                           : isb__comm_scatter_f32(t->comm, parts, blocks[k], blocks[k]);
     isb__free(t->base.ctx, parts);
     return status;
 }
@@ -158,22 +163,22 @@ static isb_status cuda_pull(isb__trainer *trainer) {
     const trainer_cuda *t = cuda_of(trainer);
     const size_t nbytes = t->part * sizeof(float);
     isb__gpu_download(t->gpu, trainer->model->data, t->d_weights, t->n_floats * sizeof(float));
-    isb__gpu_download(t->gpu, t->first + t->part_begin, t->d_first, nbytes);
-    isb__gpu_download(t->gpu, t->second + t->part_begin, t->d_second, nbytes);
+    isb__gpu_download(t->gpu, t->first, t->d_first, nbytes);
+    isb__gpu_download(t->gpu, t->second, t->d_second, nbytes);
     isb__gpu_finish(t->gpu);
     ISB_TRY(isb__comm_agree(t->comm, check_device(t)));
-    ISB_TRY(gather(t, t->first));
-    return gather(t, t->second);
+    return move_moments(t, 1);
 }
 
 static isb_status cuda_push(isb__trainer *trainer) {
     const trainer_cuda *t = cuda_of(trainer);
     const size_t nbytes = t->part * sizeof(float);
+    ISB_TRY(move_moments(t, 0));
     isb__gpu_zero(t->gpu, t->d_weights, t->n_padded * sizeof(float));
     isb__gpu_upload(t->gpu, t->d_weights, trainer->model->data, t->n_floats * sizeof(float));
     isb__gpu_round(t->gpu, t->n_padded, t->d_weights, t->d_bf16);
-    isb__gpu_upload(t->gpu, t->d_first, t->first + t->part_begin, nbytes);
-    isb__gpu_upload(t->gpu, t->d_second, t->second + t->part_begin, nbytes);
+    isb__gpu_upload(t->gpu, t->d_first, t->first, nbytes);
+    isb__gpu_upload(t->gpu, t->d_second, t->second, nbytes);
     isb__gpu_finish(t->gpu);
     return check_device(t);
 }
@@ -181,7 +186,7 @@ static isb_status cuda_push(isb__trainer *trainer) {
 static size_t cuda_n_states(const isb__trainer *trainer) { return 2 * trainer->model->n_tensors; }
 
 /* As the CPU's optimiser names and orders them, so that either goes on from the other's
- * checkpoint. */
+ * checkpoint.  Whole tensors are on rank 0. */
 static void cuda_states(const isb__trainer *trainer, isb__tensor_ref *refs) {
     const trainer_cuda *t = cuda_of(trainer);
     for (size_t i = 0; i < trainer->model->n_tensors; ++i) {
@@ -195,10 +200,14 @@ static void cuda_states(const isb__trainer *trainer, isb__tensor_ref *refs) {
     }
 }
 
+static size_t host_moments(const trainer_cuda *t) {
+    return isb__comm_rank(t->comm) == 0 ? t->n_padded : t->part;
+}
+
 static void cuda_memory(const isb__trainer *trainer, uint64_t *host_nbytes,
                         uint64_t *device_nbytes) {
     const trainer_cuda *t = cuda_of(trainer);
-    *host_nbytes = isb__feed_host_nbytes(t->feed) + 2 * t->n_padded * sizeof(float);
+    *host_nbytes = isb__feed_host_nbytes(t->feed) + 2 * host_moments(t) * sizeof(float);
     *device_nbytes = t->device_nbytes;
 }
 
@@ -357,8 +366,8 @@ static isb_status upload_slices(trainer_cuda *t) {
 
 static isb_status allocate_host(trainer_cuda *t) {
     isb_context *ctx = t->base.ctx;
-    ISB_TRY(isb__alloc_array(ctx, t->n_padded, sizeof *t->first, &t->first));
-    ISB_TRY(isb__alloc_array(ctx, t->n_padded, sizeof *t->second, &t->second));
+    ISB_TRY(isb__alloc_array(ctx, host_moments(t), sizeof *t->first, &t->first));
+    ISB_TRY(isb__alloc_array(ctx, host_moments(t), sizeof *t->second, &t->second));
     ISB_TRY(isb__alloc_array(ctx, 2 * t->base.model->n_tensors, sizeof t->names[0], &t->names));
     t->pinned = isb__gpu_alloc_pinned(t->gpu, N_SUMS * sizeof *t->pinned);
     if (t->pinned) return ISB_OK;

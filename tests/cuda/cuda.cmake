@@ -18,6 +18,16 @@ if(CMAKE_CXX_COMPILER)
   target_link_libraries(test_trainer_emulated PRIVATE isb_flags isobit_static)
   add_test(NAME unit/test_trainer_emulated COMMAND test_trainer_emulated)
   set_tests_properties(unit/test_trainer_emulated PROPERTIES LABELS unit TIMEOUT 600)
+  if(ISB_HAVE_MPI AND MPIEXEC_EXECUTABLE)
+    # Two processes, each with its emulated GPU; MPI stands for NCCL.
+    add_test(NAME mpi/test_trainer_emulated
+      COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} 2 $<TARGET_FILE:test_trainer_emulated>)
+    set(mpi_environment ISB_MPI=$<TARGET_FILE:isobit_mpi> OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+      OMPI_MCA_rmaps_base_oversubscribe=1)
+    set_tests_properties(mpi/test_trainer_emulated PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2
+      ENVIRONMENT "${mpi_environment}")
+    add_dependencies(test_trainer_emulated isobit_mpi)
+  endif()
 else()
   message(STATUS "No C++ compiler: the trainer for GPUs is not tested by emulation")
 endif()

@@ -446,6 +446,84 @@ static int has_gpu(void) {
 }
 #endif
 
+#ifdef ISB_CUDA_EMULATION
+/* ---- several ranks, under mpirun; MPI stands for NCCL ---- */
+
+static isb__comm *comm;
+
+static size_t *equal_parts(size_t part) {
+    const size_t size = (size_t)isb__comm_size(comm);
+    size_t *parts = malloc((size + 1) * sizeof *parts);
+    CHECK_FATAL(parts);
+    for (size_t r = 0; r <= size; ++r) parts[r] = r * part;
+    return parts;
+}
+
+static int sum_over_ranks(size_t part, float *x) {
+    size_t *parts = equal_parts(part);
+    const isb_status status = isb__comm_reduce_scatter_f32(comm, parts, x);
+    free(parts);
+    return status != ISB_OK;
+}
+
+static int gather_from_ranks(size_t part, float *x) {
+    size_t *parts = equal_parts(part);
+    const isb_status status = isb__comm_all_gather_f32(comm, parts, x);
+    free(parts);
+    return status != ISB_OK;
+}
+
+/* Two steps in which rank r has the micro-batch r, or one process has both; the state goes to the
+ * host and back after each. */
+static void train_ranks(const shape *s, const batches *b, isb__comm *among, isb_model *model) {
+    isb__trainer_options options = options_of(s, "cuda");
+    isb__trainer *t = NULL;
+    isb__loss loss;
+    double norm;
+    options.comm = among;
+    CHECK_OK(ctx, isb__trainer_cuda_create(ctx, model, &options, &t));
+    const isb__trainer_ops *ops = t->ops;
+    for (uint64_t step = 0; step < 2; ++step) {
+        CHECK_OK(ctx, ops->begin(t));
+        for (int k = 0; k < 2; ++k) {
+            if (!among || isb__comm_rank(among) == k)
+                CHECK_OK(ctx, ops->backward(t, &b->batch[k], 0.01f, 0, &loss));
+        }
+        CHECK_OK(ctx, ops->reduce(t, &norm));
+        CHECK_OK(ctx, ops->step(t, 1, 0.02, step));
+        /* there and back */
+        CHECK_OK(ctx, ops->pull(t));
+        CHECK_OK(ctx, ops->push(t));
+    }
+    CHECK_OK(ctx, ops->pull(t));
+    printf("norm %.6f\n", norm);
+    isb__trainer_free(t);
+}
+
+/* All the same as with one process, but for the order of two additions. */
+static void test_ranks(uint64_t seed) {
+    const shape *s = &shapes[1];
+    batches b = create_batches(s, seed);
+    isb_model *alone = create_model(s, seed), *together = create_model(s, seed),
+              *begin = create_model(s, seed);
+    emulation_set_collectives(sum_over_ranks, gather_from_ranks);
+    train_ranks(s, &b, NULL, alone);
+    train_ranks(s, &b, comm, together);
+    for (size_t i = 0; i < alone->n_tensors; ++i) {
+        const isb__tensor *t = &alone->tensors[i];
+        const difference d =
+            difference_of(t->count, together->data + t->offset, begin->data + t->offset,
+                          alone->data + t->offset, begin->data + t->offset);
+        if (d.off > 2e-3) printf("%s: off by %g\n", t->name, d.off);
+        CHECK(d.off <= 2e-3);
+    }
+    isb_model_free(alone);
+    isb_model_free(together);
+    isb_model_free(begin);
+    free_batches(&b);
+}
+#endif
+
 int main(int argc, char **argv) {
     const uint64_t seed = check_begin(argc, argv);
     isb_context_options options;
@@ -458,6 +536,16 @@ int main(int argc, char **argv) {
     isb_context_options_init(&options);
     options.n_threads = 1;
     CHECK_FATAL(isb_context_create(&options, &ctx) == ISB_OK);
+#ifdef ISB_CUDA_EMULATION
+    CHECK_OK(ctx, isb__comm_open(ctx, &comm));
+    if (isb__comm_size(comm) > 1) {
+        test_ranks(seed);
+        isb__comm_close(comm);
+        isb_context_free(ctx);
+        return check_end();
+    }
+    isb__comm_close(comm);
+#endif
     for (int i = 0; i < N_SHAPES; ++i) test_training(&shapes[i], seed + (uint64_t)i);
     test_resuming(seed);
     test_recompute(seed);

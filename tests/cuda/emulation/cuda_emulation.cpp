@@ -17,17 +17,15 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 static struct {
     bool reverse, broken;
     size_t memory_nbytes, allocated_nbytes, pinned_nbytes;
-    uint64_t launches;
     cudaError_t last_error;
     std::map<const void *, size_t> sizes;   /* of allocations */
     std::map<const void *, size_t> allowed; /* dynamic shared memory, by kernel */
-} device = {false, false, (size_t)1 << 30, 0, 0, 0, cudaSuccess, {}, {}};
+} device = {false, false, (size_t)1 << 30, 0, 0, cudaSuccess, {}, {}};
 
 void emulation_reverse(int on) { device.reverse = on != 0; }
 void emulation_set_memory(size_t nbytes) { device.memory_nbytes = nbytes; }
 size_t emulation_allocated() { return device.allocated_nbytes + device.pinned_nbytes; }
 void emulation_break(int on) { device.broken = on != 0; }
-uint64_t emulation_launches() { return device.launches; }
 
 [[noreturn]] static void die(const char *what) {
     fprintf(stderr, "CUDA emulation: block (%u, %u, %u), thread %u: %s\n", blockIdx.x, blockIdx.y,
@@ -161,7 +159,6 @@ static cudaError_t check_launch(const void *kernel, dim3 grid, dim3 block, size_
 
 void emulation_launch(const void *kernel, dim3 grid, dim3 block, size_t shared_nbytes,
                       const std::function<void()> &thread) {
-    ++device.launches;
     const cudaError_t error = check_launch(kernel, grid, block, shared_nbytes);
     if (error != cudaSuccess) {
         device.last_error = error;
@@ -243,13 +240,15 @@ void emulated_ldmatrix(uint32_t (&r)[4], const uint16_t *row, bool transposed) {
 
 /* ---- the runtime ---- */
 
+enum { N_DEVICES = 8 }; /* all of them this one */
+
 cudaError_t cudaGetDeviceCount(int *count) {
-    *count = 1;
+    *count = N_DEVICES;
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int index) {
-    if (index != 0) return cudaErrorInvalidDevice;
+    if (index < 0 || index >= N_DEVICES) return cudaErrorInvalidDevice;
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "emulated GPU");
     properties->totalGlobalMem = device.memory_nbytes;
@@ -257,7 +256,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int index) {
     return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int index) {
+    return index >= 0 && index < N_DEVICES ? cudaSuccess : cudaErrorInvalidDevice;
+}
 
 const char *cudaGetErrorString(cudaError_t error) {
     switch (error) {
@@ -453,6 +454,49 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     return CUBLAS_STATUS_SUCCESS;
 }
 
+/* ---- NCCL: what the test has set; the communicator is the rank ---- */
+
+static struct {
+    int rank, size;
+    int (*reduce_scatter)(size_t, float *);
+    int (*all_gather)(size_t, float *);
+} ranks;
+
+void emulation_set_collectives(int (*reduce_scatter)(size_t part, float *x),
+                               int (*all_gather)(size_t part, float *x)) {
+    ranks.reduce_scatter = reduce_scatter;
+    ranks.all_gather = all_gather;
+}
+
+struct emulated_id {
+    char bytes[128];
+};
+static int ncclGetUniqueId(emulated_id *id) {
+    memset(id, 0x5a, sizeof *id);
+    return ranks.all_gather ? 0 : 1;
+}
+/* 0 if the id is rank 0's. */
+static int ncclCommInitRank(void **comm, int size, emulated_id id, int rank) {
+    ranks.rank = rank;
+    ranks.size = size;
+    *comm = &ranks;
+    for (char byte : id.bytes)
+        if (byte != 0x5a) return 1;
+    return 0;
+}
+static int ncclCommDestroy(void *) { return 0; }
+static int ncclReduceScatter(const void *from, void *to, size_t part, int type, int op, void *,
+                             cudaStream_t) {
+    float *x = (float *)const_cast<void *>(from);
+    if (type != 7 || op != 0 || to != x + (size_t)ranks.rank * part) return 1;
+    return ranks.reduce_scatter(part, x);
+}
+static int ncclAllGather(const void *from, void *to, size_t part, int type, void *, cudaStream_t) {
+    float *x = (float *)to;
+    if (type != 7 || from != x + (size_t)ranks.rank * part) return 1;
+    return ranks.all_gather(part, x);
+}
+
 /* ---- symbols ---- */
 
 void *emulation_symbol(const char *name) {
@@ -470,6 +514,11 @@ void *emulation_symbol(const char *name) {
         SYMBOL(cublasLtMatmulPreferenceSetAttribute),
         SYMBOL(cublasLtMatmulAlgoGetHeuristic),
         SYMBOL(cublasLtMatmul),
+        SYMBOL(ncclGetUniqueId),
+        SYMBOL(ncclCommInitRank),
+        SYMBOL(ncclCommDestroy),
+        SYMBOL(ncclReduceScatter),
+        SYMBOL(ncclAllGather),
     };
     const auto found = symbols.find(name);
     return found == symbols.end() ? NULL : found->second;

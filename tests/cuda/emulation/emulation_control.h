@@ -17,8 +17,10 @@ void emulation_set_memory(size_t nbytes);
 size_t emulation_allocated(void);
 /* Every launch from now on fails, as after a fault on the device. */
 void emulation_break(int on);
-/* Kernels launched so far. */
-uint64_t emulation_launches(void);
+/* What stands for NCCL, with several processes; each returns 0 for success.  part, size: of
+ * isb__gpu_reduce_scatter(), whose x the first is given, and the second isb__gpu_all_gather()'s. */
+void emulation_set_collectives(int (*reduce_scatter)(size_t part, float *x),
+                               int (*all_gather)(size_t part, float *x));
 
 #ifdef __cplusplus
 }
