@@ -137,11 +137,11 @@ static const option_spec train_options[] = {
      .help = "refuse to start a run that needs more, such as 8Gi; without it, more than is "
              "available"},
 
-    {.group = "Spikes (a step whose loss is far above the recent median, or not finite, is left out)",
+    {.group = "Spikes of the loss",
      .name = "spike-limit", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1e6,
      .otherwise = "10", AT(spike_limit),
-     .help = "how far, in spreads of recent losses; 0: never, and a loss that is not finite ends "
-             "the run"},
+     .help = "a step is left out if its loss is so many spreads of recent losses above their "
+             "median, or not finite; 0: never, and a loss that is not finite ends the run"},
     {.name = "max-skipped", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 1000000,
      .otherwise = "10", AT(max_skipped), .help = "as many such steps in a row end the run"},
 

@@ -272,9 +272,10 @@ static isb_status load_progress(isb__run *run, const isb__checkpoint *c) {
     return ISB_OK;
 }
 
-/* A crash in the middle of replacing OUT/best. */
-static isb_status recover_best(isb__run *run) {
+/* After a crash: OUT/best, if it was being replaced, and half-written files. */
+static isb_status mend_folder(isb__run *run) {
     char *path = NULL;
+    ISB_TRY(isb__run_tidy(run->ctx, run->settings.out_dir));
     ISB_TRY(isb__path_join(run->ctx, run->settings.out_dir, "best", &path));
     const isb_status status = isb__dir_recover(run->ctx, path);
     isb__free(run->ctx, path);
@@ -284,7 +285,7 @@ static isb_status recover_best(isb__run *run) {
 static isb_status open_files(isb__run *run) {
     const isb_train_options *s = &run->settings;
     const int64_t step = s->resume ? (int64_t)run->progress.step : -1;
-    ISB_TRY(s->resume ? recover_best(run) : isb__run_remove(run->ctx, s->out_dir));
+    ISB_TRY(s->resume ? mend_folder(run) : isb__run_remove(run->ctx, s->out_dir));
     ISB_TRY(isb__train_data_copy_tokenizer(&run->data, s->out_dir));
     ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
     ISB_TRY(

@@ -515,18 +515,38 @@ static bool belongs_to_run(const char *name) {
     return strncmp(name, "events.out.tfevents.", 20) == 0;
 }
 
-isb_status isb__run_remove(isb_context *ctx, const char *out_dir) {
+/* Half a file that a killed process was writing: base/writer.c. */
+static bool is_litter(const char *name) {
+    const char *suffix = strstr(name, ".tmp.");
+    for (size_t i = 0; i < N_RUN_FILES && suffix; ++i) {
+        const size_t length = (size_t)(suffix - name);
+        if (strlen(run_files[i]) == length && memcmp(name, run_files[i], length) == 0) return true;
+    }
+    return false;
+}
+
+static isb_status remove_names(isb_context *ctx, const char *out_dir,
+                               bool (*chosen)(const char *name)) {
     char **names = NULL;
     size_t n = 0;
     ISB_TRY(isb__dir_list(ctx, out_dir, &names, &n));
     isb_status status = ISB_OK;
     for (size_t i = 0; i < n && status == ISB_OK; ++i) {
         char *path = NULL;
-        if (!belongs_to_run(names[i])) continue;
+        if (!chosen(names[i])) continue;
         status = isb__path_join(ctx, out_dir, names[i], &path);
         if (status == ISB_OK) status = isb__dir_remove(ctx, path);
         isb__free(ctx, path);
     }
     isb__names_free(ctx, names, n);
     return status;
+}
+
+isb_status isb__run_remove(isb_context *ctx, const char *out_dir) {
+    ISB_TRY(isb__run_tidy(ctx, out_dir));
+    return remove_names(ctx, out_dir, belongs_to_run);
+}
+
+isb_status isb__run_tidy(isb_context *ctx, const char *out_dir) {
+    return remove_names(ctx, out_dir, is_litter);
 }

@@ -52,6 +52,8 @@ isb_status isb__checkpoint_save(isb_context *ctx, const char *out_dir,
 isb_status isb__run_exists(isb_context *ctx, const char *out_dir, bool *exists);
 /* Removes a run, but neither the data made from text nor m1/, which may be in use. */
 isb_status isb__run_remove(isb_context *ctx, const char *out_dir);
+/* Removes what a killed process left half-written. */
+isb_status isb__run_tidy(isb_context *ctx, const char *out_dir);
 
 /* A checkpoint found on disk. */
 typedef struct isb__checkpoint {
