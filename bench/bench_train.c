@@ -1,7 +1,8 @@
-/* Training passes: forward and backward of the graph, without optimiser and data.
+/* Training passes: forward and backward of the graph; with --optimizer whole steps, that is also
+ * the norm of the gradients, clipping and AdamW.  Without data.
  *
  *     bench_train [--threads N] [--json] [--size NAME] [--vocab V] [--rows B] [--context T]
- *                 [--seconds S]
+ *                 [--seconds S] [--optimizer] [--recompute]
  *
  * One line a case: tokens/s, FLOP/s (all products, 3 x forward), percent of the peak that
  * registers alone allow and of what a product of 2048 x 2048 x 2048 reaches with the same kernel
@@ -14,13 +15,14 @@
 #include "nn/matmul.h"
 #include "peak.h"
 #include "timer.h"
+#include "train/optimizer.h"
 
 #ifndef BENCH_COMMIT
 #define BENCH_COMMIT "unknown"
 #endif
 
 typedef struct settings {
-    int json;
+    int json, optimizer, recompute;
     const char *size;
     long vocab;
     size_t B, T;
@@ -31,6 +33,8 @@ typedef struct bench {
     isb_context *ctx;
     isb_model *model;
     isb__graph *graph;
+    isb__optimizer *optimizer; /* NULL: passes alone */
+    uint64_t step;
     float *grads;
     int32_t *ids;
     size_t B, T;
@@ -82,25 +86,54 @@ static void pass(void *arg) {
     if (status != ISB_OK) x->status = status;
 }
 
-static isb_status prepare(bench *x, const char *size, int64_t vocab) {
+/* A pass and an update, clipped to a norm of 1. */
+static void step(void *arg) {
+    bench *x = arg;
+    double norm = 0;
+    isb__optimizer_zero(x->optimizer);
+    pass(x);
+    isb_status status = isb__optimizer_reduce(x->optimizer, &norm);
+    if (status == ISB_OK)
+        status = isb__optimizer_step(x->optimizer, norm > 1 ? 1 / norm : 1, 1e-4, x->step++);
+    if (status != ISB_OK) x->status = status;
+}
+
+static isb_status prepare_optimizer(bench *x) {
+    const isb__optimizer_options options = {.kind = ISB_OPTIMIZER_ADAMW,
+                                            .beta1 = 0.9,
+                                            .beta2 = 0.95,
+                                            .eps = 1e-8,
+                                            .weight_decay = 0.1};
+    isb__param *params = NULL;
+    ISB_TRY(isb__alloc_array(x->ctx, x->model->n_tensors, sizeof *params, &params));
+    isb__params_of_model(x->model, x->grads, params);
+    const isb_status status =
+        isb__optimizer_create(x->ctx, x->model->n_tensors, params, &options, &x->optimizer);
+    isb__free(x->ctx, params);
+    return status;
+}
+
+static isb_status prepare(bench *x, const settings *s, const char *size, int64_t vocab) {
+    const isb__graph_options options = {
+        .B = x->B, .T = x->T, .training = 1, .recompute = s->recompute};
     isb_model_config config;
     ISB_TRY(isb_model_config_init(x->ctx, size, &config));
     config.vocab_size = vocab;
     config.context_length = (int64_t)x->T;
     ISB_TRY(isb__model_create(x->ctx, &config, &x->model));
     isb__model_init_weights(x->model, 1);
-    ISB_TRY(isb__graph_create(
-        x->ctx, x->model, &(isb__graph_options){.B = x->B, .T = x->T, .training = 1}, &x->graph));
+    ISB_TRY(isb__graph_create(x->ctx, x->model, &options, &x->graph));
     ISB_TRY(isb__alloc_array(x->ctx, x->model->n_floats, sizeof(float), &x->grads));
     ISB_TRY(isb__alloc_array(x->ctx, x->B * x->T + 1, sizeof(int32_t), &x->ids));
     isb__rng rng;
     isb__rng_seed(&rng, 1);
     for (size_t i = 0; i <= x->B * x->T; ++i)
         x->ids[i] = (int32_t)isb__rng_below(&rng, (uint64_t)vocab);
-    return ISB_OK;
+    return s->optimizer ? prepare_optimizer(x) : ISB_OK;
 }
 
 static void release(bench *x) {
+    isb__optimizer_free(x->optimizer);
     isb__free(x->ctx, x->ids);
     isb__free(x->ctx, x->grads);
     isb__graph_free(x->graph);
@@ -114,7 +147,8 @@ static void print_case(const bench *x, const settings *s, const char *size, int6
     const double tokens_per_s = (double)(x->B * x->T) / t.median_s;
     const double rate = 3 * (f.matrices + f.attention + f.logits) * tokens_per_s;
     const double memory =
-        (double)isb__graph_nbytes(x->graph) + 2.0 * sizeof(float) * (double)x->model->n_floats;
+        (double)isb__graph_nbytes(x->graph) + 2.0 * sizeof(float) * (double)x->model->n_floats +
+        (x->optimizer ? (double)isb__optimizer_nbytes(x->optimizer) : 0);
     const double share = peak > 0 ? 100 * rate / peak : 0;
     if (s->json) {
         printf(
@@ -135,9 +169,9 @@ static void print_case(const bench *x, const settings *s, const char *size, int6
 
 static isb_status run_case(bench *x, const settings *s, const char *size, int64_t vocab,
                            double peak, double product_rate) {
-    isb_status status = prepare(x, size, vocab);
+    isb_status status = prepare(x, s, size, vocab);
     if (status == ISB_OK) {
-        const bench_time t = bench_run(pass, x, s->seconds);
+        const bench_time t = bench_run(s->optimizer ? step : pass, x, s->seconds);
         status = x->status;
         if (status == ISB_OK) print_case(x, s, size, vocab, t, peak, product_rate);
     }
@@ -177,6 +211,10 @@ int main(int argc, char **argv) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--json") == 0)
             s.json = 1;
+        else if (strcmp(argv[i], "--optimizer") == 0)
+            s.optimizer = 1;
+        else if (strcmp(argv[i], "--recompute") == 0)
+            s.recompute = 1;
         else if (strcmp(argv[i], "--threads") == 0)
             options.n_threads = atoi(value), ++i;
         else if (strcmp(argv[i], "--size") == 0)
@@ -192,7 +230,7 @@ int main(int argc, char **argv) {
         else {
             fprintf(stderr, "usage: bench_train [--threads N] [--json] [--size nano|3m|25m] "
                             "[--vocab 257|65537] [--rows B] "
-                            "[--context T] [--seconds S]\n");
+                            "[--context T] [--seconds S] [--optimizer] [--recompute]\n");
             return 2;
         }
     }

@@ -33,6 +33,11 @@ GEMM_TARGET ISB_INLINE void micro_rows(size_t m, size_t n, size_t n_steps, const
         ISB_REPEAT14(LOAD)
 #undef LOAD
     }
+#define AHEAD(i)                                                    \
+    _mm_prefetch((const char *)(c + (MR + i) * ldc), _MM_HINT_T0);  \
+    _mm_prefetch((const char *)(c + (MR + i) * ldc + 16), _MM_HINT_T0);
+    ISB_REPEAT14(AHEAD)
+#undef AHEAD
     for (size_t s = 0; s < n_steps; ++s, a += 4 * MR, b += 4 * NR) {
         const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 64);
 #define STEP(i)                                                     \
