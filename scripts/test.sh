@@ -18,7 +18,7 @@ for option in "$@"; do
 done
 
 need_build
-need g++
+need g++ openmpi-bin libopenmpi-dev
 [ $fast = 1 ] || need clang
 
 passed=0

@@ -68,6 +68,12 @@ uint64_t isb__comm_nbytes(const isb__comm *comm) { return comm ? comm->nbytes : 
 
 static isb_status fail_lost(isb__comm *comm, int lost) {
     comm->failure = ISB_ERR_RANK;
+    if (lost == comm->rank) {
+        return isb__fail(comm->ctx, ISB_ERR_RANK,
+                         "this is process %d of %d, which was stopped for longer than %.0f seconds, "
+                         "and the others have given it up; the last checkpoint is whole: resume",
+                         lost, comm->size, comm->timeout_s);
+    }
     return isb__fail(
         comm->ctx, ISB_ERR_RANK,
         "process %d of %d, on %s, has given no sign of life for %.0f seconds; the last "
