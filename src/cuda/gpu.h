@@ -162,6 +162,19 @@ size_t isb__gpu_sumsq_parts(size_t n);
 /* n is a multiple of 4. */
 void isb__gpu_round(isb__gpu *gpu, size_t n, const float *d_from, isb__bf16 *d_to);
 
+/* ---- sparse.cu ---- */
+
+/* A sparse matrix by rows: row r has weight[i] in column index[i], i in begin[r] .. begin[r+1]. */
+typedef struct isb__gpu_sparse {
+    size_t n_rows;
+    uint32_t *d_begin, *d_index;
+    float *d_weight;
+} isb__gpu_sparse;
+
+/* y [n_rows, C] = W x + plus (NULL: nothing), to y and y_bf16 as far as they are not NULL. */
+void isb__gpu_sparse_product(isb__gpu *gpu, const isb__gpu_sparse *W, size_t C, const float *d_x,
+                             const float *d_plus, float *d_y, isb__bf16 *d_y_bf16);
+
 /* ---- collective.cu: several ranks, by NCCL ---- */
 
 /* On rank 0; the others are given it.  Errors, with reason: UNSUPPORTED (no NCCL), DEVICE. */

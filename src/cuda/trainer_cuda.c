@@ -5,7 +5,9 @@
  *     moments     float32, two                      this rank's part (Rajbhandari et al. 2020)
  *
  * Blocks are laid out like the model's parameters, rounded up so that every rank's part is the same
- * size.  All memory on the device is one allocation, made at the start.
+ * size.  With composed embeddings (nn/compose.h) they hold `own` where the model has its table,
+ * and `shared` after the last tensor; the table is on the device only in bf16, which is made from
+ * the two after each step.  All memory on the device is one allocation, made at the start.
  *
  * backward() puts a whole micro-batch in line and waits only for its loss, which is known a third
  * of the way through: the device is not idle between micro-batches. */
@@ -14,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/gpu_graph.h"
+#include "cuda/gpu_compose.h"
 #include "train/trainer.h"
 
 enum { EVENT_LOSS = 4 /* cuda/feed.c has those before */, PART_STEP = 64, N_SUMS = 2 };
@@ -26,7 +28,8 @@ typedef struct trainer_cuda {
     isb__gpu_graph *graph;
     isb__feed *feed;
     isb__optimizer_options optimizer;
-    size_t n_floats, n_padded; /* of the model; of blocks on the device */
+    isb__gpu_compose compose;
+    size_t n_floats, n_padded; /* of the model and `shared`; of blocks on the device */
     size_t part, part_begin;   /* this rank's */
     void *d_memory;
     uint64_t device_nbytes;
@@ -37,7 +40,8 @@ typedef struct trainer_cuda {
     size_t n_slices;
     double *pinned;        /* [N_SUMS] */
     float *first, *second; /* [host_moments()], for checkpoints */
-    char (*names)[128];    /* [2 * n_tensors] of the optimiser's state */
+    float *own, *shared;   /* composed: on the host, likewise */
+    char (*names)[128];    /* [2 * n_trained()] of the optimiser's state */
 } trainer_cuda;
 
 static trainer_cuda *cuda_of(const isb__trainer *trainer) { return (trainer_cuda *)trainer; }
@@ -49,6 +53,17 @@ static isb_status check_device(const trainer_cuda *t) {
     if (status == ISB_OK) return ISB_OK;
     return isb__fail(t->base.ctx, status, "%s: %s; resume the run from its last checkpoint",
                      isb__gpu_name(t->gpu), text);
+}
+
+static int is_composed(const trainer_cuda *t) { return t->compose.map != NULL; }
+
+/* In a block. */
+static size_t table_begin(const trainer_cuda *t) { return t->base.model->tensors[0].offset; }
+static size_t shared_begin(const trainer_cuda *t) { return t->base.model->n_floats; }
+
+static void make_table(const trainer_cuda *t) {
+    isb__gpu_compose_forward(t->gpu, &t->compose, t->d_weights + table_begin(t),
+                             t->d_weights + shared_begin(t), t->d_bf16 + table_begin(t));
 }
 
 /* ---- one step ---- */
@@ -86,6 +101,8 @@ static isb_status cuda_backward(isb__trainer *trainer, const isb__batch *batch, 
 
 static isb_status cuda_reduce(isb__trainer *trainer, double *norm) {
     const trainer_cuda *t = cuda_of(trainer);
+    isb__gpu_compose_backward(t->gpu, &t->compose, t->d_grads + table_begin(t),
+                              t->d_grads + shared_begin(t)); /* linear: ranks are summed after */
     if (isb__comm_size(t->comm) > 1) {
         ISB_TRY(isb__comm_barrier(t->comm)); /* who has died is noticed here, not in NCCL */
         isb__gpu_reduce_scatter(t->gpu, t->part, t->d_grads);
@@ -123,6 +140,7 @@ static isb_status cuda_step(isb__trainer *trainer, double gscale, double lr, uin
         isb__gpu_all_gather(t->gpu, t->part, t->d_weights);
         isb__gpu_round(t->gpu, t->n_padded, t->d_weights, t->d_bf16);
     }
+    make_table(t);
     return check_device(t);
 }
 
@@ -141,6 +159,8 @@ static isb_status cuda_forward(isb__trainer *trainer, const isb__batch *batch, f
 }
 
 /* ---- what is kept ---- */
+
+static size_t table_nfloats(const trainer_cuda *t) { return t->base.model->tensors[0].count; }
 
 /* The ranks' parts of the moments to rank 0 (gather) or from it.  Rank 0 has whole blocks on the
  * host, beginning with its own part; the others have theirs alone. */
@@ -162,11 +182,20 @@ static isb_status move_moments(const trainer_cuda *t, int is_gather) {
 static isb_status cuda_pull(isb__trainer *trainer) {
     const trainer_cuda *t = cuda_of(trainer);
     const size_t nbytes = t->part * sizeof(float);
-    isb__gpu_download(t->gpu, trainer->model->data, t->d_weights, t->n_floats * sizeof(float));
+    isb__gpu_download(t->gpu, trainer->model->data, t->d_weights,
+                      trainer->model->n_floats * sizeof(float));
+    if (is_composed(t))
+        isb__gpu_download(t->gpu, t->shared, t->d_weights + shared_begin(t),
+                          t->compose.n_shared * sizeof(float));
     isb__gpu_download(t->gpu, t->first, t->d_first, nbytes);
     isb__gpu_download(t->gpu, t->second, t->d_second, nbytes);
     isb__gpu_finish(t->gpu);
     ISB_TRY(isb__comm_agree(t->comm, check_device(t)));
+    if (is_composed(t)) {
+        float *table = trainer->model->params.embed;
+        memcpy(t->own, table, table_nfloats(t) * sizeof *t->own);
+        isb__compose_forward(t->compose.map, t->compose.C, t->own, t->shared, table);
+    }
     return move_moments(t, 1);
 }
 
@@ -175,29 +204,60 @@ static isb_status cuda_push(isb__trainer *trainer) {
     const size_t nbytes = t->part * sizeof(float);
     ISB_TRY(move_moments(t, 0));
     isb__gpu_zero(t->gpu, t->d_weights, t->n_padded * sizeof(float));
-    isb__gpu_upload(t->gpu, t->d_weights, trainer->model->data, t->n_floats * sizeof(float));
+    isb__gpu_upload(t->gpu, t->d_weights, trainer->model->data,
+                    trainer->model->n_floats * sizeof(float));
+    if (is_composed(t)) {
+        isb__gpu_upload(t->gpu, t->d_weights + table_begin(t), t->own,
+                        table_nfloats(t) * sizeof(float));
+        isb__gpu_upload(t->gpu, t->d_weights + shared_begin(t), t->shared,
+                        t->compose.n_shared * sizeof(float));
+    }
     isb__gpu_round(t->gpu, t->n_padded, t->d_weights, t->d_bf16);
     isb__gpu_upload(t->gpu, t->d_first, t->first, nbytes);
     isb__gpu_upload(t->gpu, t->d_second, t->second, nbytes);
+    make_table(t);
     isb__gpu_finish(t->gpu);
     return check_device(t);
 }
 
-static size_t cuda_n_states(const isb__trainer *trainer) { return 2 * trainer->model->n_tensors; }
+/* What is trained: the model's tensors and, composed, `shared`. */
+static size_t n_trained(const trainer_cuda *t) {
+    return t->base.model->n_tensors + (is_composed(t) ? 1 : 0);
+}
 
-/* As the CPU's optimiser names and orders them, so that either goes on from the other's
- * checkpoint.  Whole tensors are on rank 0. */
+static isb__tensor trained(const trainer_cuda *t, size_t i) {
+    const isb_model *model = t->base.model;
+    if (i < model->n_tensors) return model->tensors[i];
+    return (isb__tensor){.name = "embedding.shared",
+                         .rows = t->compose.map->n_features,
+                         .cols = t->compose.C,
+                         .offset = shared_begin(t),
+                         .count = t->compose.n_shared,
+                         .decay = model->tensors[0].decay};
+}
+
+static size_t cuda_n_states(const isb__trainer *trainer) {
+    const trainer_cuda *t = cuda_of(trainer);
+    return 2 * n_trained(t) + (is_composed(t) ? 2 : 0);
+}
+
+/* As the CPU's trainer names and orders them, so that either goes on from the other's checkpoint.
+ * Whole moments are on rank 0. */
 static void cuda_states(const isb__trainer *trainer, isb__tensor_ref *refs) {
     const trainer_cuda *t = cuda_of(trainer);
-    for (size_t i = 0; i < trainer->model->n_tensors; ++i) {
-        const isb__tensor *tensor = &trainer->model->tensors[i];
-        for (int k = 0; k < 2; ++k) {
-            char *name = t->names[2 * i + (size_t)k];
-            snprintf(name, sizeof t->names[0], "%s.%s", k == 0 ? "first" : "second", tensor->name);
-            refs[2 * i + (size_t)k] = (isb__tensor_ref){
-                name, tensor->rows, tensor->cols, (k == 0 ? t->first : t->second) + tensor->offset};
-        }
+    for (size_t i = 0; i < 2 * n_trained(t); ++i) {
+        const isb__tensor tensor = trained(t, i / 2);
+        float *block = i % 2 == 0 ? t->first : t->second;
+        snprintf(t->names[i], sizeof t->names[i], "%s.%s", i % 2 == 0 ? "first" : "second",
+                 tensor.name);
+        refs[i] = (isb__tensor_ref){t->names[i], tensor.rows, tensor.cols,
+                                    isb__comm_rank(t->comm) == 0 ? block + tensor.offset : NULL};
     }
+    if (!is_composed(t)) return;
+    refs += 2 * n_trained(t);
+    refs[0] = (isb__tensor_ref){"embedding.own", t->compose.map->n_rows, t->compose.C, t->own};
+    refs[1] =
+        (isb__tensor_ref){"embedding.shared", t->compose.map->n_features, t->compose.C, t->shared};
 }
 
 static size_t host_moments(const trainer_cuda *t) {
@@ -208,6 +268,7 @@ static void cuda_memory(const isb__trainer *trainer, uint64_t *host_nbytes,
                         uint64_t *device_nbytes) {
     const trainer_cuda *t = cuda_of(trainer);
     *host_nbytes = isb__feed_host_nbytes(t->feed) + 2 * host_moments(t) * sizeof(float);
+    if (is_composed(t)) *host_nbytes += (table_nfloats(t) + t->compose.n_shared) * sizeof(float);
     *device_nbytes = t->device_nbytes;
 }
 
@@ -228,6 +289,8 @@ static void cuda_free(isb__trainer *trainer) {
     isb__free(ctx, t->first);
     isb__free(ctx, t->second);
     isb__free(ctx, t->names);
+    isb__free(ctx, t->own);
+    isb__free(ctx, t->shared);
     isb__free(ctx, t);
 }
 
@@ -235,14 +298,23 @@ static const isb__trainer_ops cuda_ops = {cuda_free,     cuda_begin,   cuda_back
                                           cuda_step,     cuda_forward, cuda_pull,     cuda_push,
                                           cuda_n_states, cuda_states,  cuda_memory};
 
-static isb_status check_options(isb_context *ctx, const isb__trainer_options *options) {
+static isb_status check_options(isb_context *ctx, const isb_model_config *c,
+                                const isb__trainer_options *options) {
+    const isb__compose_map *map = options->compose;
     if (options->optimizer.kind != ISB_OPTIMIZER_ADAMW) {
         return isb__fail(ctx, ISB_ERR_UNSUPPORTED,
                          "on GPUs the optimiser is adamw; choose it, or train on the cpu");
     }
-    if (!options->compose) return ISB_OK;
-    return isb__fail(ctx, ISB_ERR_UNSUPPORTED,
-                     "composed embeddings are trained on the cpu; on GPUs choose plain ones");
+    if (!map) return ISB_OK;
+    if (!c->tie_embeddings) {
+        return isb__fail(ctx, ISB_ERR_UNSUPPORTED,
+                         "composed embeddings are for a model whose output matrix is the "
+                         "embedding; leave untied out, or choose plain embeddings");
+    }
+    if (map->n_rows == (size_t)c->vocab_size) return ISB_OK;
+    return isb__fail(ctx, ISB_ERR_MISMATCH,
+                     "the composed embeddings are for %zu ids, the model has %lld", map->n_rows,
+                     (long long)c->vocab_size);
 }
 
 /* "cuda" is the GPU of this process' place on its machine, "cuda:N" one by number. */
@@ -295,7 +367,7 @@ static isb_status join(trainer_cuda *t) {
 
 static void divide(trainer_cuda *t) {
     const size_t size = (size_t)isb__comm_size(t->comm), step = size * PART_STEP;
-    t->n_floats = t->base.model->n_floats;
+    t->n_floats = t->base.model->n_floats + t->compose.n_shared;
     t->n_padded = (t->n_floats + step - 1) / step * step;
     t->part = t->n_padded / size;
     t->part_begin = (size_t)isb__comm_rank(t->comm) * t->part;
@@ -303,19 +375,18 @@ static void divide(trainer_cuda *t) {
 
 /* Slices of this rank's part; slices == NULL: only counts them. */
 static size_t list_slices(const trainer_cuda *t, isb__gpu_slice *slices) {
-    const isb_model *model = t->base.model;
     const size_t part_end = t->part_begin + t->part;
     size_t n = 0;
-    for (size_t i = 0; i < model->n_tensors; ++i) {
-        const isb__tensor *tensor = &model->tensors[i];
+    for (size_t i = 0; i < n_trained(t); ++i) {
+        const isb__tensor tensor = trained(t, i);
         const size_t end =
-            tensor->offset + tensor->count < part_end ? tensor->offset + tensor->count : part_end;
-        size_t at = tensor->offset > t->part_begin ? tensor->offset : t->part_begin;
+            tensor.offset + tensor.count < part_end ? tensor.offset + tensor.count : part_end;
+        size_t at = tensor.offset > t->part_begin ? tensor.offset : t->part_begin;
         for (; at < end; at += ISB__GPU_SLICE, ++n) {
             if (!slices) continue;
             slices[n].begin = at;
             slices[n].count = (uint32_t)(end - at < ISB__GPU_SLICE ? end - at : ISB__GPU_SLICE);
-            slices[n].weight_decay = tensor->decay ? (float)t->optimizer.weight_decay : 0.0f;
+            slices[n].weight_decay = tensor.decay ? (float)t->optimizer.weight_decay : 0.0f;
         }
     }
     return n;
@@ -331,6 +402,7 @@ static void plan_memory(trainer_cuda *t, isb__gpu_plan *plan) {
     t->d_norm = isb__gpu_plan_take(plan, 1, 1, sizeof(double));
     t->d_slices = isb__gpu_plan_take(plan, t->n_slices, 1, sizeof *t->d_slices);
     isb__feed_set_memory(t->feed, isb__gpu_plan_take(plan, 1, isb__feed_device_nbytes(t->feed), 1));
+    isb__gpu_compose_plan(&t->compose, plan);
     isb__gpu_graph_plan(t->graph, plan);
 }
 
@@ -351,6 +423,7 @@ static isb_status allocate_device(trainer_cuda *t, int recompute) {
     }
     plan = (isb__gpu_plan){.base = t->d_memory};
     plan_memory(t, &plan);
+    ISB_TRY(isb__gpu_compose_upload(t->base.ctx, t->gpu, &t->compose));
     return isb__gpu_graph_set_weights(t->graph, t->d_weights, t->d_bf16, t->d_grads);
 }
 
@@ -368,7 +441,13 @@ static isb_status allocate_host(trainer_cuda *t) {
     isb_context *ctx = t->base.ctx;
     ISB_TRY(isb__alloc_array(ctx, host_moments(t), sizeof *t->first, &t->first));
     ISB_TRY(isb__alloc_array(ctx, host_moments(t), sizeof *t->second, &t->second));
-    ISB_TRY(isb__alloc_array(ctx, 2 * t->base.model->n_tensors, sizeof t->names[0], &t->names));
+    ISB_TRY(isb__alloc_array(ctx, 2 * n_trained(t), sizeof t->names[0], &t->names));
+    if (is_composed(t)) {
+        ISB_TRY(isb__alloc_array(ctx, table_nfloats(t), sizeof *t->own, &t->own));
+        ISB_TRY(isb__alloc_array(ctx, t->compose.n_shared, sizeof *t->shared, &t->shared));
+        /* the table as it is, and nothing shared yet */
+        memcpy(t->own, t->base.model->params.embed, table_nfloats(t) * sizeof *t->own);
+    }
     t->pinned = isb__gpu_alloc_pinned(t->gpu, N_SUMS * sizeof *t->pinned);
     if (t->pinned) return ISB_OK;
     return isb__fail(ctx, ISB_ERR_NO_MEMORY, "no page-locked memory for the loss");
@@ -377,7 +456,8 @@ static isb_status allocate_host(trainer_cuda *t) {
 static isb_status set_up(trainer_cuda *t, const isb__trainer_options *options) {
     isb_context *ctx = t->base.ctx;
     const isb_model *model = t->base.model;
-    ISB_TRY(check_options(ctx, options));
+    ISB_TRY(check_options(ctx, &model->config, options));
+    isb__gpu_compose_init(&t->compose, options->compose, (size_t)model->config.hidden_size);
     ISB_TRY(open_gpu(t, options->device));
     ISB_TRY(isb__gpu_graph_create(ctx, t->gpu, model, options->B, options->T, options->recompute,
                                   &t->graph));

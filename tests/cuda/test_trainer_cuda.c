@@ -37,23 +37,24 @@ typedef struct shape {
     int64_t V, C, H, L, F;
     size_t B, T;
     isb_activation activation;
-    int tie, documents, recompute;
+    int tie, documents, recompute, composed;
     /* Tolerances times this: few elements average little, and with relu a gate near 0 whose sign
      * rounding changes is a whole term more or less. */
     double noise;
 } shape;
 
 static const shape shapes[] = {
-    {"silu, tied", 300, 64, 2, 2, 96, 2, 48, ISB_ACTIVATION_SILU, 1, 0, 0, 1},
-    {"untied, documents", 1000, 64, 2, 2, 128, 2, 48, ISB_ACTIVATION_SILU, 0, 1, 0, 1},
-    {"relu", 60, 64, 2, 1, 128, 2, 40, ISB_ACTIVATION_RELU, 1, 0, 0, 3},
+    {"silu, tied", 300, 64, 2, 2, 96, 2, 48, ISB_ACTIVATION_SILU, 1, 0, 0, 0, 1},
+    {"untied, documents", 1000, 64, 2, 2, 128, 2, 48, ISB_ACTIVATION_SILU, 0, 1, 0, 0, 1},
+    {"relu", 60, 64, 2, 1, 128, 2, 40, ISB_ACTIVATION_RELU, 1, 0, 0, 0, 3},
     {"several tiles, documents, recomputed", 101, 64, 1, 3, 64, 1, 200, ISB_ACTIVATION_SILU, 1, 1,
-     1, 1},
+     1, 0, 1},
     {"several tiles, no documents, untied", 64, 64, 2, 1, 64, 2, 130, ISB_ACTIVATION_SILU, 0, 0, 0,
-     1},
-    {"odd widths, recomputed", 7, 12, 2, 2, 20, 3, 5, ISB_ACTIVATION_RELU, 0, 0, 1, 10},
-    {"wide heads", 33, 96, 1, 1, 32, 1, 70, ISB_ACTIVATION_SILU, 1, 1, 0, 1},
-    {"one token", 2, 4, 1, 1, 4, 1, 1, ISB_ACTIVATION_SILU, 1, 0, 0, 10},
+     0, 1},
+    {"odd widths, recomputed", 7, 12, 2, 2, 20, 3, 5, ISB_ACTIVATION_RELU, 0, 0, 1, 0, 10},
+    {"wide heads", 33, 96, 1, 1, 32, 1, 70, ISB_ACTIVATION_SILU, 1, 1, 0, 0, 1},
+    {"one token", 2, 4, 1, 1, 4, 1, 1, ISB_ACTIVATION_SILU, 1, 0, 0, 0, 10},
+    {"composed embeddings", 90, 32, 2, 1, 32, 2, 40, ISB_ACTIVATION_SILU, 1, 0, 0, 1, 1},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -70,6 +71,7 @@ typedef struct run {
 } run;
 
 static isb_context *ctx;
+static isb__compose_map *map; /* of the shape at hand */
 
 static float rounded(float x) {
     uint32_t bits;
@@ -144,6 +146,27 @@ static void free_batches(batches *b) {
     free(b->starts);
 }
 
+/* Tokens of a few letters, which share many features; the last five have no string. */
+static isb__compose_map *create_map(const shape *s, uint64_t seed) {
+    enum { LONGEST = 6, N_FEATURES = 64 };
+    const size_t n = (size_t)s->V - 5;
+    uint64_t *begin = calloc(n + 1, sizeof *begin);
+    uint8_t *bytes = malloc(n * LONGEST);
+    isb__compose_map *made = NULL;
+    isb__rng rng;
+    CHECK_FATAL(begin && bytes);
+    isb__rng_seed(&rng, seed + 2);
+    for (size_t i = 0; i < n; ++i) {
+        begin[i + 1] = begin[i] + 1 + isb__rng_below(&rng, LONGEST);
+        for (uint64_t j = begin[i]; j < begin[i + 1]; ++j)
+            bytes[j] = (uint8_t)('a' + isb__rng_below(&rng, 4));
+    }
+    CHECK_OK(ctx, isb__compose_map_create(ctx, (size_t)s->V, n, begin, bytes, N_FEATURES, &made));
+    free(begin);
+    free(bytes);
+    return made;
+}
+
 /* eps is large enough that a step follows the size of a gradient, not its sign alone. */
 static isb__trainer_options options_of(const shape *s, const char *device) {
     return (isb__trainer_options){
@@ -151,6 +174,7 @@ static isb__trainer_options options_of(const shape *s, const char *device) {
         .T = s->T,
         .optimizer = {ISB_OPTIMIZER_ADAMW, 0.9, 0.95, 1e-2, 0.1},
         .recompute = s->recompute,
+        .compose = map,
         .device = device,
     };
 }
@@ -250,6 +274,16 @@ static void compare_weights(const run *gpu, const run *cpu) {
     }
 }
 
+/* What is composed, which the table shows only together. */
+static void compare_composed(const run *gpu, const run *cpu) {
+    const size_t n = cpu->trainer->ops->n_states(cpu->trainer);
+    for (size_t i = n - 2; i < n; ++i) {
+        const isb__tensor_ref *a = &gpu->states[i], *b = &cpu->states[i];
+        const difference d = difference_of(a->rows * a->cols, a->data, NULL, b->data, NULL);
+        compare(UPDATE, d.off, UPDATE_TOLERANCE, b->name);
+    }
+}
+
 static void compare_forward(const run *gpu, const run *cpu, const shape *s, const batches *b) {
     const size_t n = s->B * s->T;
     float *nats[2] = {calloc(n, sizeof(float)), calloc(n, sizeof(float))};
@@ -278,6 +312,7 @@ static void compare_losses(const isb__loss *gpu, const isb__loss *cpu) {
 }
 
 static void test_training(const shape *s, uint64_t seed) {
+    map = s->composed ? create_map(s, seed) : NULL;
     run gpu = create_run(s, "cuda", seed), cpu = create_run(s, "cpu", seed);
     batches b = create_batches(s, seed);
     const float scale = 1.0f / (float)(s->B * s->T);
@@ -296,11 +331,14 @@ static void test_training(const shape *s, uint64_t seed) {
         if (step == 0) compare_gradients(&gpu, &cpu);
     }
     compare_weights(&gpu, &cpu);
+    if (s->composed) compare_composed(&gpu, &cpu);
     for (int i = 0; i < N_KINDS; ++i)
         printf("    %-15s off by up to %.5f\n", kinds[i], worst_seen[i]);
     free_batches(&b);
     free_run(&gpu);
     free_run(&cpu);
+    isb__compose_map_free(map);
+    map = NULL;
 }
 
 /* The state of one trainer, given to another, goes on to the same bits. */
@@ -389,6 +427,16 @@ static void test_refusals(void) {
     options = options_of(&s, "cuda");
     options.T = s.T + 100;
     CHECK_STATUS(try_create(&s, &options, ISB_POSITION_ROPE), ISB_ERR_SHAPE);
+    map = create_map(&s, 1);
+    options = options_of(&s, "cuda");
+    CHECK_STATUS(try_create(&s, &options, ISB_POSITION_ROPE), ISB_OK);
+    s.tie = 0;
+    CHECK_STATUS(try_create(&s, &options, ISB_POSITION_ROPE), ISB_ERR_UNSUPPORTED);
+    s.tie = 1;
+    s.V += 1;
+    CHECK_STATUS(try_create(&s, &options, ISB_POSITION_ROPE), ISB_ERR_MISMATCH);
+    isb__compose_map_free(map);
+    map = NULL;
     s.H = 1;
     s.C = 132;
     options = options_of(&s, "cuda");
@@ -501,8 +549,8 @@ static void train_ranks(const shape *s, const batches *b, isb__comm *among, isb_
 }
 
 /* All the same as with one process, but for the order of two additions. */
-static void test_ranks(uint64_t seed) {
-    const shape *s = &shapes[1];
+static void test_ranks(const shape *s, uint64_t seed) {
+    map = s->composed ? create_map(s, seed) : NULL;
     batches b = create_batches(s, seed);
     isb_model *alone = create_model(s, seed), *together = create_model(s, seed),
               *begin = create_model(s, seed);
@@ -521,6 +569,8 @@ static void test_ranks(uint64_t seed) {
     isb_model_free(together);
     isb_model_free(begin);
     free_batches(&b);
+    isb__compose_map_free(map);
+    map = NULL;
 }
 #endif
 
@@ -539,7 +589,8 @@ int main(int argc, char **argv) {
 #ifdef ISB_CUDA_EMULATION
     CHECK_OK(ctx, isb__comm_open(ctx, &comm));
     if (isb__comm_size(comm) > 1) {
-        test_ranks(seed);
+        test_ranks(&shapes[1], seed);
+        test_ranks(&shapes[N_SHAPES - 1], seed);
         isb__comm_close(comm);
         isb_context_free(ctx);
         return check_end();
