@@ -336,7 +336,7 @@ size_t isb__graph_estimate_nbytes(isb_context *ctx, const isb_model_config *conf
         float *tables[6];
         isb__plan_begin(&plan, ctx);
         plan_all(g, &plan, tables);
-        nbytes = isb__plan_nbytes(&plan);
+        nbytes = plan.status == ISB_OK ? isb__plan_nbytes(&plan) : 0;
         isb__plan_cancel(&plan);
     }
     isb__graph_free(g);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/available.h"
-#include "base/plan.h"
+#include "kernels/ops.h"
 #include "nn/graph.h"
 #include "train/optimizer.h"
 
@@ -52,29 +52,20 @@ static isb_status graph_nbytes(isb_context *ctx, const isb_train_options *s, uin
                      options.T);
 }
 
-/* Regions of a plan: each is rounded up as plans do. */
-static uint64_t regions_nbytes(isb_context *ctx, size_t n, size_t nbytes) {
-    isb__plan plan;
-    void *pointer;
-    isb__plan_begin(&plan, ctx);
-    for (size_t i = 0; i < n; ++i) isb__plan_add(&plan, "region", nbytes, &pointer);
-    const uint64_t total = isb__plan_nbytes(&plan);
-    isb__plan_cancel(&plan);
-    return total;
-}
+/* A region of a plan. */
+static uint64_t region_nbytes(size_t nbytes) { return isb__round_up(nbytes, ISB__ALIGNMENT); }
 
 /* The three arrays of ids of a step's micro-batches. */
-static uint64_t batch_nbytes(isb_context *ctx, const isb_train_options *s) {
-    return regions_nbytes(ctx, 3,
-                          (size_t)isb__settings_tokens_per_step(s) * sizeof(int32_t));
+static uint64_t batch_nbytes(const isb_train_options *s) {
+    return 3 * region_nbytes((size_t)isb__settings_tokens_per_step(s) * sizeof(int32_t));
 }
 
 /* Composed embeddings have `own` and `shared` beside the table, and a gradient of `shared`. */
-static void add_composed(isb_context *ctx, const isb_model *shape, const isb__compose_map *map,
+static void add_composed(const isb_model *shape, const isb__compose_map *map,
                          isb_train_estimate *e) {
     const size_t row_nbytes = (size_t)shape->config.hidden_size * sizeof(float);
-    const uint64_t shared = regions_nbytes(ctx, 1, map->n_features * row_nbytes);
-    e->parameters_nbytes += regions_nbytes(ctx, 1, map->n_rows * row_nbytes) + shared;
+    const uint64_t shared = region_nbytes(map->n_features * row_nbytes);
+    e->parameters_nbytes += region_nbytes(map->n_rows * row_nbytes) + shared;
     e->gradients_nbytes += shared;
     e->activations_nbytes += isb__compose_map_nbytes(map);
 }
@@ -86,10 +77,10 @@ isb_status isb__estimate_memory(isb_context *ctx, const isb_train_options *s,
     ISB_TRY(isb__model_create_shape(ctx, &s->model, &shape));
     ISB_TRY_GOTO(optimizer_nbytes(ctx, s, shape, map, &e->optimizer_nbytes));
     ISB_TRY_GOTO(graph_nbytes(ctx, s, &e->activations_nbytes));
-    e->activations_nbytes += batch_nbytes(ctx, s);
+    e->activations_nbytes += batch_nbytes(s);
     e->parameters_nbytes = shape->n_floats * sizeof(float);
-    e->gradients_nbytes = regions_nbytes(ctx, 1, shape->n_floats * sizeof(float));
-    if (map) add_composed(ctx, shape, map, e);
+    e->gradients_nbytes = region_nbytes(shape->n_floats * sizeof(float));
+    if (map) add_composed(shape, map, e);
     e->total_nbytes = e->parameters_nbytes + e->gradients_nbytes + e->optimizer_nbytes +
                       e->activations_nbytes;
     e->available_nbytes = isb__memory_available();

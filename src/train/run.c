@@ -241,8 +241,11 @@ static isb_status open_trainer(isb__run *run) {
     const isb__trainer_options options = {
         .B = s->batch_rows,
         .T = (size_t)s->model.context_length,
-        .optimizer = {s->optimizer, isb__setting(s->beta1), isb__setting(s->beta2),
-                      isb__setting(s->eps), isb__setting(s->weight_decay)},
+        .optimizer = {.kind = s->optimizer,
+                      .beta1 = isb__setting(s->beta1),
+                      .beta2 = isb__setting(s->beta2),
+                      .eps = isb__setting(s->eps),
+                      .weight_decay = isb__setting(s->weight_decay)},
         .recompute = s->recompute,
         .compose = run->compose_map,
         .comm = run->comm,
@@ -282,7 +285,7 @@ static isb_status mend_folder(isb__run *run) {
     return status;
 }
 
-static isb_status open_files(isb__run *run) {
+static isb_status open_files(isb__run *run, const isb__checkpoint *c) {
     const isb_train_options *s = &run->settings;
     const int64_t step = s->resume ? (int64_t)run->progress.step : -1;
     ISB_TRY(s->resume ? mend_folder(run) : isb__run_remove(run->ctx, s->out_dir));
@@ -290,7 +293,9 @@ static isb_status open_files(isb__run *run) {
     ISB_TRY(isb__log_jsonl_open(run->ctx, s->out_dir, step, &run->log));
     ISB_TRY(
         isb__tensorboard_open(run->ctx, s->out_dir, step < 0 ? -1 : step + 1, &run->tensorboard));
-    return s->resume ? isb__model_publish(run->ctx, run->model, s->out_dir) : ISB_OK;
+    bool published = true;
+    if (s->resume) ISB_TRY(isb__checkpoint_is_published(c, s->out_dir, &published));
+    return published ? ISB_OK : isb__model_publish(run->ctx, run->model, s->out_dir);
 }
 
 /* ---- several processes ---- */
@@ -352,7 +357,7 @@ static isb_status open_with(isb__run *run, const isb__checkpoint *c) {
     ISB_TRY(isb__comm_agree(run->comm, open_parts(run, c)));
     /* other processors, other roundings: all begin with the weights of rank 0 */
     ISB_TRY(s->resume ? load_progress(run, c) : run->trainer->ops->push(run->trainer));
-    return isb__comm_agree(run->comm, first ? open_files(run) : ISB_OK);
+    return isb__comm_agree(run->comm, first ? open_files(run, c) : ISB_OK);
 }
 
 /* Rank 0 looks for one that is whole. */

@@ -425,6 +425,20 @@ isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__chec
     return status;
 }
 
+isb_status isb__checkpoint_is_published(const isb__checkpoint *c, const char *out_dir, bool *same) {
+    static const char *const published[] = {"config.json", "model.safetensors"};
+    const json_t *files = json_object_get(c->state, "files");
+    *same = true;
+    for (size_t i = 0; i < sizeof published / sizeof *published && *same; ++i) {
+        const char *expected = json_string_value(json_object_get(files, published[i]));
+        char found[CHECKSUM_NBYTES];
+        const isb_status status = checksum_file(c->ctx, out_dir, published[i], found);
+        if (status == ISB_ERR_NO_MEMORY) return status;
+        *same = status == ISB_OK && expected && strcmp(expected, found) == 0;
+    }
+    return ISB_OK;
+}
+
 isb_status isb__checkpoint_load_trainer(const isb__checkpoint *c, const isb__trainer *trainer,
                                         float *losses) {
     isb__tensor_ref *refs = NULL;

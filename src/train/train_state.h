@@ -72,6 +72,9 @@ isb_status isb__checkpoint_find(isb_context *ctx, const char *out_dir, isb__chec
 isb_status isb__checkpoint_open(isb_context *ctx, const char *out_dir, uint64_t step,
                                 isb__checkpoint *checkpoint);
 void isb__checkpoint_close(isb__checkpoint *checkpoint);
+/* Whether the model in OUT is already this checkpoint's, bit for bit. */
+isb_status isb__checkpoint_is_published(const isb__checkpoint *checkpoint, const char *out_dir,
+                                        bool *same);
 /* Fills the trainer's host tensors, to be pushed, and losses [progress.step].  Errors: CORRUPT
  * also for numbers that are not finite. */
 isb_status isb__checkpoint_load_trainer(const isb__checkpoint *checkpoint,
