@@ -172,7 +172,11 @@ static isb__trainer_options options_of(const shape *s, const char *device) {
     return (isb__trainer_options){
         .B = s->B,
         .T = s->T,
-        .optimizer = {ISB_OPTIMIZER_ADAMW, 0.9, 0.95, 1e-2, 0.1},
+        .optimizer = {.kind = ISB_OPTIMIZER_ADAMW,
+                      .beta1 = 0.9,
+                      .beta2 = 0.95,
+                      .eps = 1e-2,
+                      .weight_decay = 0.1},
         .recompute = s->recompute,
         .compose = map,
         .device = device,
