@@ -16,7 +16,7 @@ steps=${4:-30}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-"$isobit" prepare --data "$text" --out "$scratch/tokens" --quiet
+"$isobit" prepare --data "$text" --out "$scratch/tokens" --quiet >/dev/null
 
 first=
 # measure PROCESSES THREADS: the median of the log's lines after the first

@@ -196,7 +196,7 @@ static isb_status gather(isb__comm *comm, const size_t *parts, size_t unit, cons
         if (me != 0) ISB_TRY(send_piece(comm, 0, mine, at, piece(parts, me, at, chunk), unit));
         ISB_TRY(wait_posted(comm));
     }
-    if (me == 0 && parts[1] > 0) memcpy(all, mine, parts[1] * unit);
+    if (me == 0 && parts[1] > 0) memmove(all, mine, parts[1] * unit);
     return ISB_OK;
 }
 
@@ -329,13 +329,13 @@ isb_status isb__comm_all_gather_f32(isb__comm *comm, const size_t *parts, float 
 }
 isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, const float *mine,
                                 float *all) {
-    if (isb__comm_size(comm) == 1 && parts[1] > 0) memcpy(all, mine, parts[1] * sizeof *all);
+    if (isb__comm_size(comm) == 1 && parts[1] > 0) memmove(all, mine, parts[1] * sizeof *all);
     TIMED(comm, gather(comm, parts, sizeof *all, mine, all));
 }
 isb_status isb__comm_scatter_f32(isb__comm *comm, const size_t *parts, const float *all,
                                  float *mine) {
     const size_t n = isb__comm_rank(comm) == 0 ? parts[1] : 0; /* the root's own */
-    if (n > 0) memcpy(mine, all, n * sizeof *mine);
+    if (n > 0) memmove(mine, all, n * sizeof *mine);
     TIMED(comm, scatter(comm, 0, parts, sizeof *mine, all, mine));
 }
 isb_status isb__comm_broadcast(isb__comm *comm, int root, size_t nbytes, void *data) {

@@ -37,7 +37,7 @@ isb_status isb__comm_sum_f64(isb__comm *comm, size_t count, double *x);
 isb_status isb__comm_reduce_scatter_f32(isb__comm *comm, const size_t *parts, float *x);
 isb_status isb__comm_all_gather_f32(isb__comm *comm, const size_t *parts, float *x);
 /* Every rank's part to rank 0, and back.  mine: this rank's part; all: read or written on rank 0
- * only. */
+ * only, where the two may be one. */
 isb_status isb__comm_gather_f32(isb__comm *comm, const size_t *parts, const float *mine,
                                 float *all);
 isb_status isb__comm_scatter_f32(isb__comm *comm, const size_t *parts, const float *all,
