@@ -155,8 +155,8 @@ static isb_status commit(preparation *p) {
 static isb_status commit_external(preparation *p) {
     const char *pieces = p->options->pieces_path;
     isb__id_strings_remove(p->prefix);
-    if (pieces) ISB_TRY(isb__id_strings_copy(p->ctx, pieces, p->prefix));
-    const isb_status status = commit(p);
+    isb_status status = pieces ? isb__id_strings_copy(p->ctx, pieces, p->prefix) : ISB_OK;
+    if (status == ISB_OK) status = commit(p);
     if (status != ISB_OK) isb__id_strings_remove(p->prefix);
     return status;
 }
