@@ -2,7 +2,8 @@
  *
  * Everything on the device is asynchronous: a call puts work in line on one stream and returns.
  * Failures are sticky, like the device's own: the first is remembered and isb__gpu_status() tells
- * it.  Pointers named d_ are device memory; matrices are row-major; M counts tokens.
+ * it.  Calls come from the thread that opened the GPU.  Pointers named d_ are device memory;
+ * matrices are row-major; M counts tokens.
  *
  * This header is the seam between the C of the trainer and the CUDA C++ of the kernels. */
 #ifndef ISB_CUDA_GPU_H

@@ -326,8 +326,8 @@ static isb_status parse_device(isb_context *ctx, const char *device, isb__comm *
     const int is_numbered = strncmp(device, "cuda:", 5) == 0 && *digits >= '0' && *digits <= '9';
     const long number = is_numbered ? strtol(digits, &end, 10) : -1;
     if (!is_numbered || *end != '\0' || number > 1023) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "device is '%s'; expected cuda, or cuda:0 .. ",
-                         device);
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "device is '%s'; expected cuda, or cuda:N, N counting from 0", device);
     }
     if (isb__comm_local_size(comm) > 1) {
         return isb__fail(ctx, ISB_ERR_ARGUMENT,
