@@ -15,7 +15,7 @@ typedef struct train_values {
     uint64_t context, steps, tokens, batch, accumulate, warmup, seed, save_every, eval_every,
         log_every, eval_batches, keep, max_skipped, max_memory;
     double minutes, flops, lr, lr_final, weight_decay, beta1, beta2, eps, grad_clip, z_loss,
-        cut_share, raw_share, spike_limit;
+        embedding_lr, cut_share, raw_share, spike_limit;
 } train_values;
 
 #define AT(field) .offset = offsetof(train_values, field)
@@ -102,6 +102,9 @@ static const option_spec train_options[] = {
              "the last fifth"},
     {.name = "lr", .metavar = "X", .type = OPTION_REAL, .low = 1e-12, .high = 100, AT(lr),
      .help = "learning rate at its highest; without it, by size and optimiser"},
+    {.name = "embedding-lr", .metavar = "X", .type = OPTION_REAL, .low = 1e-6, .high = 1e5,
+     .otherwise = "1", AT(embedding_lr),
+     .help = "the embedding's learning rate, as a multiple of --lr"},
     {.name = "lr-final", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .otherwise = "0.1",
      AT(lr_final), .help = "share of --lr left at the end (cosine, linear, wsd)"},
     {.name = "warmup", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(warmup),
@@ -232,6 +235,7 @@ static void fill_optimisation(const train_values *v, isb_train_options *o) {
     o->grad_clip = v->grad_clip;
     o->z_loss = v->z_loss;
     o->seed = v->seed;
+    o->embedding_lr = v->embedding_lr;
     o->cut_share = v->cut_share;
     o->raw_share = v->raw_share;
     o->save_every = v->save_every;

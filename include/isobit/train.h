@@ -74,6 +74,7 @@ typedef struct isb_train_options {
     uint64_t warmup_steps;
     /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4; negative: off. */
     double weight_decay, beta1, beta2, eps, grad_clip, z_loss;
+    double embedding_lr; /* the embedding's rate, as a multiple of lr; 0: 1 */
     uint64_t seed;
     double cut_share; /* for an M1: share of rows cut into short pieces; 0: none */
 

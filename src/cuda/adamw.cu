@@ -45,7 +45,7 @@ __global__ static void adamw(isb__gpu_adamw a, const isb__gpu_slice *slices) {
         const float m = a.beta1 * a.d_first[s] + (1.0f - a.beta1) * grad,
                     v = a.beta2 * a.d_second[s] + (1.0f - a.beta2) * grad * grad;
         float p = a.d_weights[i];
-        p -= a.lr * (m * a.correct1 / (sqrtf(v * a.correct2) + a.eps) + slice.weight_decay * p);
+        p -= a.lr * slice.rate * (m * a.correct1 / (sqrtf(v * a.correct2) + a.eps) + slice.weight_decay * p);
         a.d_first[s] = m;
         a.d_second[s] = v;
         a.d_weights[i] = p;

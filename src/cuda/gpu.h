@@ -143,7 +143,7 @@ enum { ISB__GPU_SLICE = 1 << 14 };
 typedef struct isb__gpu_slice {
     uint64_t begin; /* in the block of parameters */
     uint32_t count;
-    float weight_decay;
+    float rate, weight_decay; /* rate: times lr; weight_decay: divided by it */
 } isb__gpu_slice;
 
 typedef struct isb__gpu_adamw {

@@ -373,12 +373,19 @@ static void divide(trainer_cuda *t) {
     t->part_begin = (size_t)isb__comm_rank(t->comm) * t->part;
 }
 
+/* Of the table, or what it is composed of: the first tensor and `shared`. */
+static double rate_of(const trainer_cuda *t, size_t i) {
+    const double rate = t->optimizer.embedding_rate;
+    return (i == 0 || i == t->base.model->n_tensors) && rate > 0 ? rate : 1;
+}
+
 /* Slices of this rank's part; slices == NULL: only counts them. */
 static size_t list_slices(const trainer_cuda *t, isb__gpu_slice *slices) {
     const size_t part_end = t->part_begin + t->part;
     size_t n = 0;
     for (size_t i = 0; i < n_trained(t); ++i) {
         const isb__tensor tensor = trained(t, i);
+        const double rate = rate_of(t, i);
         const size_t end =
             tensor.offset + tensor.count < part_end ? tensor.offset + tensor.count : part_end;
         size_t at = tensor.offset > t->part_begin ? tensor.offset : t->part_begin;
@@ -386,7 +393,9 @@ static size_t list_slices(const trainer_cuda *t, isb__gpu_slice *slices) {
             if (!slices) continue;
             slices[n].begin = at;
             slices[n].count = (uint32_t)(end - at < ISB__GPU_SLICE ? end - at : ISB__GPU_SLICE);
-            slices[n].weight_decay = tensor.decay ? (float)t->optimizer.weight_decay : 0.0f;
+            slices[n].rate = (float)rate;
+            slices[n].weight_decay =
+                tensor.decay ? (float)(t->optimizer.weight_decay / rate) : 0.0f;
         }
     }
     return n;

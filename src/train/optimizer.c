@@ -336,6 +336,8 @@ isb_status isb__optimizer_reduce(isb__optimizer *o, double *norm) {
     return ISB_OK;
 }
 
+static double rate_of(const isb__param *p) { return p->rate > 0 ? p->rate : 1; }
+
 /* ---- AdamW ---- */
 
 static void adamw_task(void *arg, size_t task, int thread) {
@@ -348,10 +350,11 @@ static void adamw_task(void *arg, size_t task, int thread) {
     const isb__block *block = isb__shares_block(&o->shares, data);
     const block_state *state = &o->states[block - o->shares.blocks];
     const size_t at = (size_t)(data - block->data) - isb__block_begin(&o->shares, block);
+    const double rate = rate_of(t);
     o->ops->adamw(s->end - s->begin, data, t->grad + s->begin, state->mine[0] + at,
-                  state->mine[1] + at, (float)o->gscale, (float)o->lr, (float)a->beta1,
+                  state->mine[1] + at, (float)o->gscale, (float)(o->lr * rate), (float)a->beta1,
                   (float)a->beta2, o->correct1, o->correct2, (float)a->eps,
-                  t->decay ? (float)a->weight_decay : 0.0f);
+                  t->decay ? (float)(a->weight_decay / rate) : 0.0f);
 }
 
 static void adamw_step(isb__optimizer *o, uint64_t step) {
@@ -463,7 +466,8 @@ static void set_step_sizes(isb__optimizer *o) {
             param_sq += o->slices[s].param_sq;
         }
         const double n = (double)count_of(&o->params[i]);
-        m->step_size = o->lr * fmax(sqrt(param_sq / n), EPS_SCALE) / fmax(1.0, sqrt(update_sq / n));
+        m->step_size = o->lr * rate_of(&o->params[i]) * fmax(sqrt(param_sq / n), EPS_SCALE) /
+                       fmax(1.0, sqrt(update_sq / n));
     }
 }
 

@@ -19,6 +19,7 @@ typedef struct isb__optimizer_options {
     double beta1, beta2, eps; /* AdamW */
     double weight_decay;      /* p -= lr * weight_decay * p, on matrices; 0: none */
     isb__comm *comm;          /* borrowed; NULL: one process */
+    double embedding_rate;    /* isb__param.rate of the embedding; 0: 1 */
 } isb__optimizer_options;
 
 /* One tensor to train. */
@@ -27,6 +28,7 @@ typedef struct isb__param {
     size_t rows, cols;
     int is_vector; /* rows == 1 */
     int decay;     /* weight decay applies */
+    double rate;   /* times the learning rate, but not times the decay; 0: 1 */
     float *data, *grad;
 } isb__param;
 /* The tensors of a model, with gradients in a block laid out like the parameters.  params:

@@ -64,6 +64,7 @@ static const field fields[] = {
     FIELD(cut_share, REAL, MATCH),
     FIELD(raw_share, REAL, MATCH),
     FIELD(embeddings, INT, MATCH),
+    FIELD(embedding_lr, REAL, MATCH),
     FIELD(max_steps, U64, BUDGET),
     FIELD(max_tokens, U64, BUDGET),
     FIELD(max_minutes, REAL, BUDGET),
@@ -268,6 +269,11 @@ static isb_status check(isb_context *ctx, const isb_train_options *o) {
     if (!(o->cut_share >= 0 && o->cut_share <= 1)) {
         return isb__fail(ctx, ISB_ERR_RANGE, "cut_share is %g; allowed are 0 to 1", o->cut_share);
     }
+    if (!(o->embedding_lr > 0)) {
+        return isb__fail(ctx, ISB_ERR_RANGE, "embedding_lr is %g; it must be positive",
+                         o->embedding_lr);
+    }
+    ISB_TRY(check_below(ctx, "embedding_lr", o->embedding_lr, 1e6));
     ISB_TRY(check_below(ctx, "lr", o->lr, 1e3));
     ISB_TRY(check_below(ctx, "lr_final_ratio", o->lr_final_ratio, 1e3));
     ISB_TRY(check_below(ctx, "weight_decay", o->weight_decay, 1e3));
@@ -285,6 +291,7 @@ isb_status isb__settings_resolve(isb_context *ctx, isb_train_options *o) {
     default_size(&o->accumulate, 1);
     default_u64(&o->warmup_steps, default_warmup(o));
     if (o->embeddings == ISB_EMBEDDINGS_DEFAULT) o->embeddings = ISB_EMBEDDINGS_PLAIN;
+    default_real(&o->embedding_lr, 1);
     default_real(&o->lr_final_ratio, 0.1);
     default_real(&o->weight_decay, o->optimizer == ISB_OPTIMIZER_ADAFACTOR ? -1 : 0.1);
     default_real(&o->beta1, 0.9);

@@ -146,17 +146,19 @@ static isb_status allocate(trainer_cpu *t) {
 }
 
 /* The model's tensors; the table (the model's first) gives way to what it is composed of. */
-static isb_status list_params(trainer_cpu *t) {
+static isb_status list_params(trainer_cpu *t, double embedding_rate) {
     const isb_model *model = t->base.model;
     t->n_params = model->n_tensors + (t->compose ? 1 : 0);
     ISB_TRY(isb__alloc_array(t->base.ctx, t->n_params, sizeof *t->params, &t->params));
     isb__params_of_model(model, t->grads, t->params);
+    t->params[0].rate = embedding_rate;
     if (!t->compose) return ISB_OK;
     t->params[0].data = t->own;
     isb__param *last = &t->params[t->n_params - 1];
     *last = (isb__param){.rows = t->compose->n_features,
                          .cols = width(t),
                          .decay = t->params[0].decay,
+                         .rate = embedding_rate,
                          .data = t->shared,
                          .grad = t->dshared};
     snprintf(last->name, sizeof last->name, "embedding.shared");
@@ -179,7 +181,7 @@ isb_status isb__trainer_cpu_create(isb_context *ctx, isb_model *model,
     t->compose = options->compose;
     ISB_TRY_GOTO(check_compose(t));
     ISB_TRY_GOTO(allocate(t));
-    ISB_TRY_GOTO(list_params(t));
+    ISB_TRY_GOTO(list_params(t, options->optimizer.embedding_rate));
     ISB_TRY_GOTO(isb__graph_create(ctx, model, &graph, &t->graph));
     ISB_TRY_GOTO(
         isb__optimizer_create(ctx, t->n_params, t->params, &optimizer, &t->optimizer));

@@ -182,7 +182,7 @@ static isb_context *context_of(int n_threads) {
 
 static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_optimizer kind,
                       double weight_decay) {
-    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, weight_decay, NULL};
+    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, weight_decay, NULL, 0};
     isb_model *a, *b;
     run(one, seed, &options, 1, &a);
     run(three, seed, &options, 0, &b);
@@ -193,7 +193,7 @@ static void test_kind(isb_context *one, isb_context *three, uint64_t seed, isb_o
 
 static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t seed) {
     const isb_model_config config = small_config();
-    const isb__optimizer_options options = {ISB_OPTIMIZER_ADAFACTOR, 0.9, 0.95, 1e-8, 0, NULL};
+    const isb__optimizer_options options = {ISB_OPTIMIZER_ADAFACTOR, 0.9, 0.95, 1e-8, 0, NULL, 0};
     isb_context *contexts[] = {one, three};
     double norms[2], expected = 0;
     for (int k = 0; k < 2; ++k) {
@@ -220,11 +220,42 @@ static void test_norm_and_zero(isb_context *one, isb_context *three, uint64_t se
     CHECK(fabs(norms[0] - sqrt(expected)) <= 1e-6 * sqrt(expected));
 }
 
+/* A rate of 4 is four times the learning rate, and the decay that there was. */
+static void test_rate(isb_context *ctx, uint64_t seed, isb_optimizer kind) {
+    enum { ROWS = 150, COLS = 130, COUNT = ROWS * COLS };
+    static float data[2][COUNT], grad[COUNT];
+    isb__rng rng;
+    isb__rng_seed(&rng, seed);
+    for (size_t i = 0; i < COUNT; ++i) {
+        data[0][i] = data[1][i] = (float)isb__rng_normal(&rng);
+        grad[i] = (float)isb__rng_normal(&rng);
+    }
+    for (int k = 0; k < 2; ++k) {
+        const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, k ? 0.1 : 0.1 / 4, NULL, 0};
+        const isb__param param = {.name = "table",
+                                  .rows = ROWS,
+                                  .cols = COLS,
+                                  .decay = 1,
+                                  .rate = k ? 4 : 0,
+                                  .data = data[k],
+                                  .grad = grad};
+        isb__optimizer *optimizer;
+        CHECK_OK(ctx, isb__optimizer_create(ctx, 1, &param, &options, &optimizer));
+        for (uint64_t step = 0; step < 3; ++step)
+            CHECK_OK(ctx, isb__optimizer_step(optimizer, 1, k ? 1e-2 : 4e-2, step));
+        isb__optimizer_free(optimizer);
+    }
+    double worst = 0;
+    for (size_t i = 0; i < COUNT; ++i)
+        worst = fmax(worst, fabs((double)data[0][i] - (double)data[1][i]));
+    CHECK(worst < 1e-5); /* steps are 0.04 */
+}
+
 /* The state's names are distinct, and it holds what each kind needs: two numbers per parameter,
  * or far fewer. */
 static void test_state(isb_context *ctx, isb_optimizer kind) {
     const isb_model_config config = small_config();
-    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, 0, NULL};
+    const isb__optimizer_options options = {kind, 0.9, 0.95, 1e-8, 0, NULL, 0};
     isb_model *model;
     isb__optimizer *optimizer;
     CHECK_OK(ctx, isb__model_create(ctx, &config, &model));
@@ -251,6 +282,8 @@ int main(int argc, char **argv) {
     const uint64_t seed = check_begin(argc, argv);
     isb_context *one = context_of(1), *three = context_of(3);
     test_kind(one, three, seed, ISB_OPTIMIZER_ADAMW, 0.1);
+    test_rate(one, seed, ISB_OPTIMIZER_ADAMW);
+    test_rate(one, seed, ISB_OPTIMIZER_ADAFACTOR);
     test_kind(one, three, seed, ISB_OPTIMIZER_ADAFACTOR, 0);
     test_kind(one, three, seed, ISB_OPTIMIZER_ADAFACTOR, 0.1);
     test_norm_and_zero(one, three, seed);
