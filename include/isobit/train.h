@@ -34,8 +34,8 @@ typedef enum isb_schedule {
 typedef enum isb_embeddings {
     ISB_EMBEDDINGS_DEFAULT = 0, /* plain */
     ISB_EMBEDDINGS_PLAIN = 1,
-    /* A token's vector is its own plus the mean of features of its bytes, folded into a plain table
-     * in every file that is published. */
+    /* A token's vector is its own plus what it shares with tokens spelt alike (features of its
+     * string); a plain table in every model folder.  docs/training.md. */
     ISB_EMBEDDINGS_COMPOSED = 2
 } isb_embeddings;
 

@@ -153,11 +153,6 @@ static isb_status fill(builder *b, size_t n_strings, const uint64_t *begin, cons
     return ISB_OK;
 }
 
-size_t isb__compose_default_features(size_t n_strings) {
-    (void)n_strings;
-    return 8192;
-}
-
 isb_status isb__compose_map_create(isb_context *ctx, size_t n_rows, size_t n_strings,
                                    const uint64_t *begin, const uint8_t *bytes, size_t n_features,
                                    isb__compose_map **map) {

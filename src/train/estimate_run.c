@@ -136,7 +136,7 @@ static isb_status estimate(isb_context *ctx, isb_train_options *s, vocabulary *v
     if (s->embeddings == ISB_EMBEDDINGS_COMPOSED)
         ISB_TRY(isb__compose_map_create(ctx, (size_t)s->model.vocab_size, v->strings.n,
                                         v->strings.begin, v->strings.bytes,
-                                        isb__compose_default_features(v->strings.n), &map));
+                                        ISB__COMPOSE_FEATURES, &map));
     const isb_status status = fill(ctx, s, map, e);
     isb__compose_map_free(map);
     return status;

@@ -221,8 +221,8 @@ static isb_status open_compose(isb__run *run) {
     const isb__id_strings *strings = &run->data.strings;
     if (run->settings.embeddings != ISB_EMBEDDINGS_COMPOSED) return ISB_OK;
     ISB_TRY(isb__compose_map_create(run->ctx, (size_t)run->settings.model.vocab_size, strings->n,
-                                    strings->begin, strings->bytes,
-                                    isb__compose_default_features(strings->n), &run->compose_map));
+                                    strings->begin, strings->bytes, ISB__COMPOSE_FEATURES,
+                                    &run->compose_map));
     run->memory_nbytes += isb__compose_map_nbytes(run->compose_map);
     return ISB_OK;
 }
