@@ -192,7 +192,7 @@ static void try_together(advice *a) {
 }
 
 static isb_status refuse(advice *a, const isb_train_estimate *e, const char *whose) {
-    static const double MB = 1e6;
+    static const double GB = 1e9;
     try_batch(a);
     if (!a->settings->recompute) try_recompute(a);
     if (a->settings->optimizer != ISB_OPTIMIZER_ADAFACTOR) try_adafactor(a);
@@ -200,11 +200,11 @@ static isb_status refuse(advice *a, const isb_train_estimate *e, const char *who
     try_size(a);
     if (!*a->text) try_together(a);
     return isb__fail(a->ctx, ISB_ERR_NO_MEMORY,
-                     "this run needs %.4g MB (weights %.4g, gradients %.4g, optimiser %.4g, "
-                     "activations %.4g), but %s %.4g MB.  What would fit: %s",
-                     (double)e->total_nbytes / MB, (double)e->parameters_nbytes / MB,
-                     (double)e->gradients_nbytes / MB, (double)e->optimizer_nbytes / MB,
-                     (double)e->activations_nbytes / MB, whose, (double)a->limit / MB,
+                     "this run needs %.3g GB (weights %.3g, gradients %.3g, optimiser %.3g, "
+                     "activations %.3g), but %s %.3g GB.  What would fit: %s",
+                     (double)e->total_nbytes / GB, (double)e->parameters_nbytes / GB,
+                     (double)e->gradients_nbytes / GB, (double)e->optimizer_nbytes / GB,
+                     (double)e->activations_nbytes / GB, whose, (double)a->limit / GB,
                      *a->text ? a->text : "another size of model only");
 }
 
