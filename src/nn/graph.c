@@ -145,7 +145,7 @@ static void plan_attention(isb__graph *g, isb__plan *plan, float *tables[6]) {
     }
     plan_floats(plan, "ones", 1, g->T > a->D ? g->T : a->D, (float **)&a->ones);
     plan_floats(plan, "scores", (size_t)isb__thread_count(g->ctx),
-                isb__attention_work_nfloats(g->T), &a->work);
+                isb__attention_work_nfloats(g->nn.gemm, g->T, a->D), &a->work);
 }
 
 static void plan_gradients(isb__graph *g, isb__plan *plan) {

@@ -12,8 +12,11 @@
  *     dV += P^T dY,  dP = dY V^T,  dS = P (dP - delta) with delta = sum(P dP) of each row,
  *     dQ = dS K,  dK += dS^T Q
  *
- * Keys after the block and, with several documents in a row, before its first document are never
- * touched.  The factor 1/sqrt(D) is part of the queries' rotation. */
+ * Keys and values are packed once per head, as the right-hand sides of the products with all its
+ * blocks: K^T and V forward, K^T, V^T and K backward.  Keys after the block and, with several
+ * documents in a row, those before its first document, to a whole panel, are never touched.  The
+ * factor 1/sqrt(D) is part of the queries' rotation. */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -46,16 +49,38 @@ typedef struct head_view {
     float *s, *dp;                 /* [QUERIES, ld] */
     float *bias_back, *dbias_back; /* [T]: element T-1-d belongs to distance d */
     size_t ld;
+    void *left;                              /* packed A of a block: [QUERIES, T or D] */
+    isb__packed keys_across, values_across;  /* B of [D, T] */
+    isb__packed keys_along, values_along;    /* B of [T, D] */
 } head_view;
 
-/* A block of queries [q0, q1) and the keys [k0, q1) that they see. */
+/* A block of queries [q0, q1) and the keys [k0, q1) that they see; k0 is a whole number of panels
+ * of keys. */
 typedef struct block {
     size_t q0, q1, k0, m, n;
 } block;
 
 static size_t score_stride(size_t T) { return (T + 15) / 16 * 16; }
 
-size_t isb__attention_work_nfloats(size_t T) { return (2 * QUERIES + 2) * score_stride(T); }
+/* Packed operands in the scratch: the left-hand side of a block, and three of a head at a time. */
+typedef struct packed_sizes {
+    size_t left, across, along; /* bytes */
+} packed_sizes;
+
+static packed_sizes sizes_of_packed(const isb__gemm_kernel *kernel, size_t T, size_t D) {
+    const isb__packed left = isb__packed_a_at(kernel, QUERIES, T > D ? T : D, NULL),
+                      across = isb__packed_b_at(kernel, D, T, NULL),
+                      along = isb__packed_b_at(kernel, T, D, NULL);
+    return (packed_sizes){isb__round_up(isb__packed_nbytes(&left), ISB__ALIGNMENT),
+                          isb__round_up(isb__packed_nbytes(&across), ISB__ALIGNMENT),
+                          isb__round_up(isb__packed_nbytes(&along), ISB__ALIGNMENT)};
+}
+
+size_t isb__attention_work_nfloats(const isb__gemm_kernel *kernel, size_t T, size_t D) {
+    const packed_sizes size = sizes_of_packed(kernel, T, D);
+    return (2 * QUERIES + 2) * score_stride(T) +
+           (size.left + 2 * size.across + size.along) / sizeof(float);
+}
 
 /* ---- set-up ---- */
 
@@ -83,12 +108,24 @@ void isb__attention_tables(size_t T, size_t D, double theta, float *const cosine
     }
 }
 
+/* Forward needs K^T and V, backward K^T, V^T and K. */
+static void place_packed(const attention_job *job, head_view *v, char *to) {
+    const isb__gemm_kernel *kernel = job->nn->gemm;
+    const size_t T = job->a->T, D = job->a->D;
+    const packed_sizes size = sizes_of_packed(kernel, T, D);
+    v->left = to;
+    v->keys_across = isb__packed_b_at(kernel, D, T, to + size.left);
+    v->values_across = isb__packed_b_at(kernel, D, T, to + size.left + size.across);
+    v->keys_along = isb__packed_b_at(kernel, T, D, to + size.left + 2 * size.across);
+    v->values_along = v->keys_along;
+}
+
 static head_view view_head(const attention_job *job, size_t task, int thread) {
     const isb__attention *a = job->a;
     const size_t C = a->H * a->D, b = task / a->H, h = task % a->H,
                  at = b * a->T * 3 * C + h * a->D;
     const size_t ld = score_stride(a->T);
-    float *work = a->work + (size_t)thread * isb__attention_work_nfloats(a->T);
+    float *work = a->work + (size_t)thread * isb__attention_work_nfloats(job->nn->gemm, a->T, a->D);
     head_view v = {.stride = 3 * C, .C = C, .thread = thread, .ld = ld};
     v.q = job->qkv + at;
     v.k = v.q + C;
@@ -106,6 +143,7 @@ static head_view view_head(const attention_job *job, size_t task, int thread) {
     v.dp = v.s + QUERIES * ld;
     v.bias_back = v.dp + QUERIES * ld;
     v.dbias_back = v.bias_back + ld;
+    place_packed(job, &v, (char *)(v.dbias_back + ld));
     if (job->bias) {
         const float *bias = job->bias + h * ISB__N_BUCKETS;
         for (size_t d = 0; d < a->T; ++d) v.bias_back[a->T - 1 - d] = bias[isb__position_bucket(d)];
@@ -119,16 +157,20 @@ static size_t first_key(const head_view *v, size_t t) {
 }
 
 static block query_block(const head_view *v, size_t T, size_t q0) {
+    const isb__gemm_kernel *kernel = v->keys_across.kernel;
     block b = {.q0 = q0, .q1 = q0 + QUERIES < T ? q0 + QUERIES : T, .k0 = q0};
     for (size_t t = b.q0; t < b.q1; ++t) b.k0 = first_key(v, t) < b.k0 ? first_key(v, t) : b.k0;
+    assert(kernel->nr % kernel->kr == 0); /* so that k0 begins a step of k too */
+    b.k0 -= b.k0 % kernel->nr;
     b.m = b.q1 - b.q0;
     b.n = b.q1 - b.k0;
     return b;
 }
 
+/* Tokens [begin, end) of x. */
 static void rotate(const isb__attention *a, const float *cosines, const float *sines, float *x,
-                   size_t stride) {
-    for (size_t t = 0; t < a->T; ++t)
+                   size_t stride, size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t)
         isb__rope_rotate(1, a->D, cosines + t * (a->D / 2), sines + t * (a->D / 2), x + t * stride);
 }
 
@@ -139,11 +181,38 @@ static void multiply(const isb__nn *nn, const head_view *v, size_t M, size_t N, 
     isb__matmul_on_thread(nn->gemm, nn->scratch, v->thread, M, N, K, a, b, c, ldc, accumulate);
 }
 
+static void pack_across(const attention_job *job, const isb__packed *to, const float *x,
+                        size_t stride) {
+    isb__pack_part(to, 0, job->a->T, 0, job->a->D, isb__view_row_major(x, stride));
+}
+
+static void pack_along(const attention_job *job, const isb__packed *to, const float *x,
+                       size_t stride) {
+    isb__pack_part(to, 0, job->a->D, 0, job->a->T, isb__view_transposed(x, stride));
+}
+
+/* c [m, T from k0] = x [m, D] * B across */
+static void multiply_across(const head_view *v, const block *b, size_t D, const float *x, size_t ldx,
+                            const isb__packed *across, float *c) {
+    const isb__packed left = isb__packed_a_at(across->kernel, b->m, D, v->left);
+    isb__pack_part(&left, 0, b->m, 0, D, isb__view_row_major(x, ldx));
+    isb__multiply_part((isb__part){&left, 0, 0}, (isb__part){across, b->k0, 0}, b->m, b->n, D, c,
+                       v->ld, 0);
+}
+
+/* c [m, D] = s [m, T from k0] * B along */
+static void multiply_along(const head_view *v, const block *b, size_t D, const float *s,
+                           const isb__packed *along, float *c, size_t ldc) {
+    const isb__packed left = isb__packed_a_at(along->kernel, b->m, b->n, v->left);
+    isb__pack_part(&left, 0, b->m, 0, b->n, isb__view_row_major(s, v->ld));
+    isb__multiply_part((isb__part){&left, 0, 0}, (isb__part){along, 0, b->k0}, b->m, D, b->n, c, ldc,
+                       0);
+}
+
 /* s = queries * keys^T, without the mask; bias where there is one. */
 static void scores(const attention_job *job, const head_view *v, const block *b) {
     const isb__attention *a = job->a;
-    multiply(job->nn, v, b->m, b->n, a->D, isb__view_row_major(v->q + b->q0 * v->stride, v->stride),
-             isb__view_transposed(v->k + b->k0 * v->stride, v->stride), v->s, v->ld, 0);
+    multiply_across(v, b, a->D, v->q + b->q0 * v->stride, v->stride, &v->keys_across, v->s);
     if (!job->bias) return;
     for (size_t i = 0; i < b->m; ++i) {
         job->nn->ops->axpy(b->q0 + i + 1 - b->k0, 1, v->bias_back + a->T - 1 - (b->q0 + i) + b->k0,
@@ -192,8 +261,7 @@ static void forward_block(const attention_job *job, const head_view *v, const bl
         v->lse[(b->q0 + i) * a->H] = most + logf(sum);
     }
     float *y = v->y + b->q0 * v->C;
-    multiply(job->nn, v, b->m, a->D, b->n, isb__view_row_major(v->s, v->ld),
-             isb__view_row_major(v->v + b->k0 * v->stride, v->stride), y, v->C, 0);
+    multiply_along(v, b, a->D, v->s, &v->values_along, y, v->C);
     for (size_t i = 0; i < b->m; ++i)
         ops->scale_mul(a->D, y + i * v->C, inverse[i], a->ones, y + i * v->C);
 }
@@ -202,10 +270,12 @@ static void forward_task(void *arg, size_t task, int thread) {
     const attention_job *job = arg;
     const isb__attention *a = job->a;
     const head_view v = view_head(job, task, thread);
-    rotate(a, a->cosines[0], a->sines[0], v.q, v.stride);
-    if (a->rotate_keys) rotate(a, a->cosines[1], a->sines[1], v.k, v.stride);
+    if (a->rotate_keys) rotate(a, a->cosines[1], a->sines[1], v.k, v.stride, 0, a->T);
+    pack_across(job, &v.keys_across, v.k, v.stride);
+    pack_along(job, &v.values_along, v.v, v.stride);
     for (size_t q0 = 0; q0 < a->T; q0 += QUERIES) {
         const block b = query_block(&v, a->T, q0);
+        rotate(a, a->cosines[0], a->sines[0], v.q, v.stride, b.q0, b.q1);
         forward_block(job, &v, &b);
     }
 }
@@ -244,13 +314,11 @@ static void backward_block(const attention_job *job, const head_view *v, const b
     const float *dy = v->dy + b->q0 * v->C;
     const size_t keys = b->k0 * v->stride, queries = b->q0 * v->stride;
     scores(job, v, b);
-    multiply(nn, v, b->m, b->n, a->D, isb__view_row_major(dy, v->C),
-             isb__view_transposed(v->v + keys, v->stride), v->dp, v->ld, 0);
+    multiply_across(v, b, a->D, dy, v->C, &v->values_across, v->dp);
     softmax_backward(job, v, b);
     multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->s, v->ld),
              isb__view_row_major(dy, v->C), v->dv + keys, v->stride, 1);
-    multiply(nn, v, b->m, a->D, b->n, isb__view_row_major(v->dp, v->ld),
-             isb__view_row_major(v->k + keys, v->stride), v->dq + queries, v->stride, 0);
+    multiply_along(v, b, a->D, v->dp, &v->keys_along, v->dq + queries, v->stride);
     multiply(nn, v, b->n, a->D, b->m, isb__view_transposed(v->dp, v->ld),
              isb__view_row_major(v->q + queries, v->stride), v->dk + keys, v->stride, 1);
 }
@@ -263,12 +331,15 @@ static void backward_task(void *arg, size_t task, int thread) {
         memset(v.dk + t * v.stride, 0, a->D * sizeof(float));
         memset(v.dv + t * v.stride, 0, a->D * sizeof(float));
     }
+    pack_across(job, &v.keys_across, v.k, v.stride);
+    pack_across(job, &v.values_across, v.v, v.stride);
+    pack_along(job, &v.keys_along, v.k, v.stride);
     for (size_t q0 = 0; q0 < a->T; q0 += QUERIES) {
         const block b = query_block(&v, a->T, q0);
         backward_block(job, &v, &b);
+        rotate(a, a->cosines[0], a->inverse_sines[0], v.dq, v.stride, b.q0, b.q1);
     }
-    rotate(a, a->cosines[0], a->inverse_sines[0], v.dq, v.stride);
-    if (a->rotate_keys) rotate(a, a->cosines[1], a->inverse_sines[1], v.dk, v.stride);
+    if (a->rotate_keys) rotate(a, a->cosines[1], a->inverse_sines[1], v.dk, v.stride, 0, a->T);
     if (!job->bias) return;
     float *dbias = job->dbias_work + task * ISB__N_BUCKETS;
     memset(dbias, 0, ISB__N_BUCKETS * sizeof *dbias);

@@ -104,7 +104,7 @@ typedef struct isb__attention {
  * scaled, not turned). */
 void isb__attention_tables(size_t T, size_t D, double theta, float *const cosines[2],
                            float *const sines[2], float *const inverse_sines[2]);
-size_t isb__attention_work_nfloats(size_t T);
+size_t isb__attention_work_nfloats(const isb__gemm_kernel *kernel, size_t T, size_t D);
 
 /* qkv [M, 3C] rows q | k | v; queries and keys are rotated in place.  starts [M]: see
  * isb__batch; NULL: 0. bias [H, 32] or NULL.  y [M, C]; lse [M, H]: ln sum exp of each row of
