@@ -192,8 +192,8 @@ static void pack_along(const attention_job *job, const isb__packed *to, const fl
 }
 
 /* c [m, T from k0] = x [m, D] * B across */
-static void multiply_across(const head_view *v, const block *b, size_t D, const float *x, size_t ldx,
-                            const isb__packed *across, float *c) {
+static void multiply_across(const head_view *v, const block *b, size_t D, const float *x,
+                            size_t ldx, const isb__packed *across, float *c) {
     const isb__packed left = isb__packed_a_at(across->kernel, b->m, D, v->left);
     isb__pack_part(&left, 0, b->m, 0, D, isb__view_row_major(x, ldx));
     isb__multiply_part((isb__part){&left, 0, 0}, (isb__part){across, b->k0, 0}, b->m, b->n, D, c,
@@ -205,8 +205,8 @@ static void multiply_along(const head_view *v, const block *b, size_t D, const f
                            const isb__packed *along, float *c, size_t ldc) {
     const isb__packed left = isb__packed_a_at(along->kernel, b->m, b->n, v->left);
     isb__pack_part(&left, 0, b->m, 0, b->n, isb__view_row_major(s, v->ld));
-    isb__multiply_part((isb__part){&left, 0, 0}, (isb__part){along, 0, b->k0}, b->m, D, b->n, c, ldc,
-                       0);
+    isb__multiply_part((isb__part){&left, 0, 0}, (isb__part){along, 0, b->k0}, b->m, D, b->n, c,
+                       ldc, 0);
 }
 
 /* s = queries * keys^T, without the mask; bias where there is one. */
