@@ -111,7 +111,8 @@ build_sentencepiece() {
     local n_ids
     /usr/bin/python3 scripts/sentencepiece_ids.py train $((v - 1)) "$run/documents-train.jsonl" "$run/spm"
     n_ids=$(/usr/bin/python3 scripts/sentencepiece_ids.py ids "$run/spm.model" "$run/documents.jsonl" "$run/spm.jsonl")
-    prepare sentencepiece "external:sentencepiece,vocab=$n_ids" --data "$run/spm.jsonl"
+    /usr/bin/python3 scripts/sentencepiece_ids.py pieces "$run/spm.model" "$run/spm.pieces"
+    prepare sentencepiece "external:sentencepiece,vocab=$n_ids" --pieces "$run/spm.pieces" --data "$run/spm.jsonl"
 }
 done_once json to_json
 timed sentencepiece build_sentencepiece

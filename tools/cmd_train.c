@@ -82,9 +82,10 @@ static const option_spec train_options[] = {
     {.name = "untied", .type = OPTION_FLAG, AT(untied),
      .help = "an output matrix of its own instead of the embedding"},
     {.name = "embeddings", .metavar = "KIND", .type = OPTION_CHOICE, .complete = COMPLETE_CHOICES,
-     .choices = "plain|composed", .otherwise = "plain", AT(embeddings),
+     .choices = "plain|composed", AT(embeddings),
      .help = "composed: a token's vector is its own plus what it shares with tokens of similar "
-             "spelling; the saved model is a plain one"},
+             "spelling; the saved model is a plain one. Without it: composed where ids have strings, "
+             "as those of a codebook do"},
     {.name = "init-from", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,
      AT(init_from), .help = "start from this model's weights"},
 
@@ -103,8 +104,9 @@ static const option_spec train_options[] = {
     {.name = "lr", .metavar = "X", .type = OPTION_REAL, .low = 1e-12, .high = 100, AT(lr),
      .help = "learning rate at its highest; without it, by size and optimiser"},
     {.name = "embedding-lr", .metavar = "X", .type = OPTION_REAL, .low = 1e-6, .high = 1e5,
-     .otherwise = "1", AT(embedding_lr),
-     .help = "the embedding's learning rate, as a multiple of --lr"},
+     AT(embedding_lr),
+     .help = "the embedding's learning rate, as a multiple of --lr; without it 16, composed 8; 1 "
+             "for few ids, --untied and adafactor"},
     {.name = "lr-final", .metavar = "X", .type = OPTION_REAL_OR_OFF, .high = 1, .otherwise = "0.1",
      AT(lr_final), .help = "share of --lr left at the end (cosine, linear, wsd)"},
     {.name = "warmup", .metavar = "STEPS", .type = OPTION_COUNT, .low = 1, AT(warmup),

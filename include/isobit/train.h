@@ -32,7 +32,9 @@ typedef enum isb_schedule {
 } isb_schedule;
 
 typedef enum isb_embeddings {
-    ISB_EMBEDDINGS_DEFAULT = 0, /* plain */
+    /* composed where the strings of ids are known (a codebook; another tokenizer's pieces) and the
+     * output matrix is the embedding; else plain */
+    ISB_EMBEDDINGS_DEFAULT = 0,
     ISB_EMBEDDINGS_PLAIN = 1,
     /* A token's vector is its own plus what it shares with tokens spelt alike (features of its
      * string); a plain table in every model folder.  docs/training.md. */
@@ -74,7 +76,9 @@ typedef struct isb_train_options {
     uint64_t warmup_steps;
     /* 0: 0.1 (Adafactor: none), 0.9, 0.95, 1e-8, 1.0, 1e-4; negative: off. */
     double weight_decay, beta1, beta2, eps, grad_clip, z_loss;
-    double embedding_lr; /* the embedding's rate, as a multiple of lr; 0: 1 */
+    /* The embedding's rate, as a multiple of lr; 0: 16, composed 8; 1 for up to 1,024 ids, untied
+     * models, and Adafactor. */
+    double embedding_lr;
     uint64_t seed;
     double cut_share; /* for an M1: share of rows cut into short pieces; 0: none */
 

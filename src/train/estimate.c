@@ -192,7 +192,6 @@ static void try_together(advice *a) {
 }
 
 static isb_status refuse(advice *a, const isb_train_estimate *e, const char *whose) {
-    static const double GB = 1e9;
     try_batch(a);
     if (!a->settings->recompute) try_recompute(a);
     if (a->settings->optimizer != ISB_OPTIMIZER_ADAFACTOR) try_adafactor(a);

@@ -25,7 +25,7 @@ static isb_status ask_tokenizer(isb_context *ctx, const isb_train_options *o, vo
     isb_status status = ISB_OK;
     ISB_TRY(isb__tokenizer_open(ctx, spec, o->m1_dir ? o->m1_dir : o->prepare.m1_dir, &tokenizer));
     v->n_ids = tokenizer->n_ids;
-    if (o->embeddings == ISB_EMBEDDINGS_COMPOSED && tokenizer->codebook)
+    if (o->embeddings != ISB_EMBEDDINGS_PLAIN && tokenizer->codebook)
         status = isb__id_strings_of_codebook(ctx, tokenizer->codebook, &v->strings);
     isb__tokenizer_free(tokenizer);
     return status;
@@ -132,6 +132,7 @@ static isb_status estimate(isb_context *ctx, isb_train_options *s, vocabulary *v
     }
     ISB_TRY(take_shape(ctx, s));
     ISB_TRY(complete_model(ctx, s, v->n_ids));
+    isb__settings_choose_embeddings(s, v->strings.n > 0);
     ISB_TRY(isb__settings_resolve(ctx, s));
     if (s->embeddings == ISB_EMBEDDINGS_COMPOSED)
         ISB_TRY(isb__compose_map_create(ctx, (size_t)s->model.vocab_size, v->strings.n,

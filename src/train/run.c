@@ -342,6 +342,7 @@ static isb_status open_parts(isb__run *run, const isb__checkpoint *c) {
     ISB_TRY(divide_batch(run));
     if (s->raw_share == 0 && run->data.train->info.first_byte_id > 0)
         s->raw_share = DEFAULT_RAW_SHARE;
+    isb__settings_choose_embeddings(s, run->data.strings.n > 0);
     ISB_TRY(isb__settings_resolve(run->ctx, s));
     ISB_TRY(open_loader(run));
     ISB_TRY(open_compose(run));

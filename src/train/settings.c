@@ -13,6 +13,7 @@
 #define WARMUP_SHARE 0.02
 #define WARMUP_SHARE_MOST 0.1
 #define WARMUP_SHARE_TIMED 0.05
+enum { FEW_IDS = 1024 };
 enum { WARMUP_STEPS = 100, WARMUP_STEPS_TIMED = 10, PAPER_WARMUP_STEPS = 10000 };
 
 /* ---- the table ---- */
@@ -285,13 +286,28 @@ static isb_status check(isb_context *ctx, const isb_train_options *o) {
     return check_below(ctx, "z_loss", o->z_loss, 1e3);
 }
 
+/* A table of many ids, each rare, learns too slowly at the rate of the rest; what is composed needs
+ * less of it.  From trials with nano (docs/training.md); untied models and Adafactor, whose steps
+ * are relative, were not tried. */
+static double default_embedding_lr(const isb_train_options *o) {
+    if (o->optimizer == ISB_OPTIMIZER_ADAFACTOR || !o->model.tie_embeddings ||
+        o->model.vocab_size <= FEW_IDS)
+        return 1;
+    return o->embeddings == ISB_EMBEDDINGS_COMPOSED ? 8 : 16;
+}
+
+void isb__settings_choose_embeddings(isb_train_options *o, bool strings) {
+    if (o->embeddings != ISB_EMBEDDINGS_DEFAULT) return;
+    o->embeddings =
+        strings && o->model.tie_embeddings ? ISB_EMBEDDINGS_COMPOSED : ISB_EMBEDDINGS_PLAIN;
+}
+
 isb_status isb__settings_resolve(isb_context *ctx, isb_train_options *o) {
     if (!budget_given(o)) o->max_steps = DEFAULT_STEPS;
     default_size(&o->batch_rows, 8);
     default_size(&o->accumulate, 1);
     default_u64(&o->warmup_steps, default_warmup(o));
-    if (o->embeddings == ISB_EMBEDDINGS_DEFAULT) o->embeddings = ISB_EMBEDDINGS_PLAIN;
-    default_real(&o->embedding_lr, 1);
+    default_real(&o->embedding_lr, default_embedding_lr(o));
     default_real(&o->lr_final_ratio, 0.1);
     default_real(&o->weight_decay, o->optimizer == ISB_OPTIMIZER_ADAFACTOR ? -1 : 0.1);
     default_real(&o->beta1, 0.9);

@@ -13,6 +13,8 @@
 #include "base/context.h"
 #include "train/schedule.h"
 
+/* Composed embeddings or plain, if the options leave it open.  strings: those of the ids are known. */
+void isb__settings_choose_embeddings(isb_train_options *options, bool strings);
 /* Fills the defaults in.  options->model must be complete.  Errors: RANGE, ARGUMENT, with the
  * field. */
 isb_status isb__settings_resolve(isb_context *ctx, isb_train_options *options);

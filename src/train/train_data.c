@@ -363,10 +363,10 @@ static isb_status refuse_composed(const isb__train_data *data) {
 
 /* Pieces decide the run as the ids do, so they are part of the fingerprint; a codebook has its
  * identity. */
-static isb_status read_pieces(isb__train_data *data) {
+static isb_status read_pieces(isb__train_data *data, bool asked) {
     char *path = NULL;
     ISB_TRY(isb__dataset_find_beside(data->ctx, data->train->prefix, ISB__PIECES_SUFFIX, &path));
-    if (!path) return refuse_composed(data);
+    if (!path) return asked ? refuse_composed(data) : ISB_OK;
     const isb_status status = isb__id_strings_read(
         data->ctx, path, (size_t)data->train->info.n_codes, &data->strings);
     isb__free(data->ctx, path);
@@ -377,13 +377,15 @@ static isb_status read_pieces(isb__train_data *data) {
     return ISB_OK;
 }
 
+/* Unless it was asked for, no strings mean no composed embeddings. */
 static isb_status find_strings(isb__train_data *data, const isb_train_options *options) {
-    const bool raw = data->train->info.first_byte_id > 0 && data->codebook;
-    if (options->embeddings != ISB_EMBEDDINGS_COMPOSED && !raw) return ISB_OK;
+    const bool raw = data->train->info.first_byte_id > 0 && data->codebook,
+               asked = options->embeddings == ISB_EMBEDDINGS_COMPOSED;
+    if (options->embeddings == ISB_EMBEDDINGS_PLAIN && !raw) return ISB_OK;
     if (data->codebook)
         return isb__id_strings_of_codebook(data->ctx, data->codebook, &data->strings);
-    if (isb__spec_is_external(data->train->info.tokenizer)) return read_pieces(data);
-    return refuse_composed(data);
+    if (isb__spec_is_external(data->train->info.tokenizer)) return read_pieces(data, asked);
+    return asked ? refuse_composed(data) : ISB_OK;
 }
 
 /* ---- all together ---- */
