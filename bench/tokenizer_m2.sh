@@ -3,7 +3,7 @@
 #
 #   bench/tokenizer_m2.sh TRAIN.jsonl TEST.jsonl
 #
-# V=8192 SIZE=nano EPOCHS=0.5 KINDS="sentencepiece word ..." CONTEXT=256 SEEDS=1 OUT=folder set the rest.  Each M2 sees the
+# V=8192 SIZE=nano EPOCHS=0.5 KINDS="sentencepiece word ..." CONTEXT=256 SEEDS=1 OUT=folder OPTIONS="--embedding-lr 1 ..." set the rest.  Each M2 sees the
 # same bytes of text, so longer tokens mean fewer steps and fewer FLOPs; both are printed.  SentencePiece (unigram) is trained
 # on the same text.  The codebooks are built from all of TRAIN; TEST is seen by nothing.  Needs build/isobit, jq and
 # Debian's python3-sentencepiece.
@@ -25,7 +25,9 @@ tokens_of() {
         for part in train test; do
             n=$(/usr/bin/python3 "$root/scripts/sentencepiece_ids.py" ids "$out/spm.model" "${!part}" "$out/spm-$part.jsonl")
         done
-        "$isobit" prepare --quiet --one-file --tokenizer "external:sentencepiece,vocab=$n" --data "$out/spm-train.jsonl" --out "$out/$name"
+        /usr/bin/python3 "$root/scripts/sentencepiece_ids.py" pieces "$out/spm.model" "$out/spm.pieces"
+        "$isobit" prepare --quiet --one-file --tokenizer "external:sentencepiece,vocab=$n" --pieces "$out/spm.pieces" \
+            --data "$out/spm-train.jsonl" --out "$out/$name"
         "$isobit" prepare --quiet --one-file --tokenizer "external:sentencepiece,vocab=$n" --data "$out/spm-test.jsonl" --out "$out/$name-test"
     else
         "$isobit" codebook build --quiet --split all --kind "$name" --size "$v" --data "$train" -o "$out/$name.isb-codebook"
@@ -39,7 +41,7 @@ line() {
     local n_tokens run=$out/m2-$1-$2
     n_tokens=$(jq "(.n_tokens * $epochs | floor)" "$out/$1.json")
     "$isobit" train --quiet --size "$size" --data "$out/$1" --context "$context" --batch 8 --tokens "$n_tokens" --seed "$2" \
-        --overwrite --out "$run" --json | tail -1 >"$run.train.json"
+        ${OPTIONS:-} --overwrite --out "$run" --json | tail -1 >"$run.train.json"
     "$isobit" eval --quiet --model "$run" --data "$out/$1-test" --json >"$run.eval.json"
     jq -r --slurpfile t "$run.train.json" '[.bytes_per_token, .bits_per_byte, $t[0].steps, $t[0].train_flops / 1e12, $t[0].seconds] | @tsv' \
         "$run.eval.json" | awk -v name="$1" -v seed="$2" -F'\t' \
