@@ -217,7 +217,14 @@ static const isb__tensor_ref *state(isb__trainer *t, const char *name, isb__tens
 
 static isb__trainer *trainer_of(isb_context *ctx, isb_model *model, const isb__compose_map *map) {
     const isb__trainer_options options = {
-        .B = B, .T = T, .optimizer = {ISB_OPTIMIZER_ADAMW, 0.9, 0.95, 1e-8, 0.1}, .compose = map};
+        .B = B,
+        .T = T,
+        .optimizer = {.kind = ISB_OPTIMIZER_ADAMW,
+                      .beta1 = 0.9,
+                      .beta2 = 0.95,
+                      .eps = 1e-8,
+                      .weight_decay = 0.1},
+        .compose = map};
     isb__trainer *trainer = NULL;
     CHECK_OK(ctx, isb__trainer_create(ctx, model, &options, &trainer));
     return trainer;
