@@ -2,7 +2,7 @@
 # Includes follow the arrows between the folders, and file names are unique below src/.
 #
 #   base <- kernels <- nn      base <- code <- codebook      {nn, codebook} <- data <- train <- measure
-#   {nn, code, data} <- generate    base <- comm <- train    {comm, nn} <- cuda, which has a trainer of train/trainer.h
+#   {base, kernels, nn, code} <- m1 <- data    {nn, code, data} <- generate    base <- comm <- train    {comm, nn} <- cuda, which has a trainer of train/trainer.h
 #
 # tools/ and examples/ see public headers only; tests/ and bench/ see everything.
 set -euo pipefail
@@ -14,12 +14,13 @@ may[kernels]="base kernels"
 may[nn]="base kernels nn"
 may[code]="base code"
 may[codebook]="base code codebook"
-may[data]="base kernels nn code codebook data"
+may[m1]="base kernels nn code m1"
+may[data]="base kernels nn code codebook m1 data"
 may[comm]="base comm"
-may[train]="base comm kernels nn code codebook data train"
-may[cuda]="base comm kernels nn train cuda"
-may[measure]="base kernels nn code codebook data train measure"
-may[generate]="base kernels nn code codebook data generate"
+may[train]="base comm kernels nn code codebook m1 data train"
+may[cuda]="base comm kernels nn code m1 train cuda"
+may[measure]="base kernels nn code codebook m1 data train measure"
+may[generate]="base kernels nn code codebook m1 data generate"
 
 failed=0
 n=0

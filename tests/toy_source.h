@@ -94,8 +94,10 @@ static inline isb_status toy_answer(toy_source *source, const isb__cdf_request *
     return ISB_OK;
 }
 
-static inline isb_status toy_evaluate(void *self, size_t n, const isb__cdf_request *requests) {
+static inline isb_status toy_evaluate(void *self, size_t worker, size_t n,
+                                      const isb__cdf_request *requests) {
     toy_source *source = self;
+    (void)worker;
     if (++source->n_calls == source->fail_after)
         return isb__fail(source->ctx, ISB_ERR_CANCELLED, "as the test asked");
     for (size_t i = 0; i < n; i++) {
@@ -148,6 +150,7 @@ static inline isb_status toy_source_create(isb_context *ctx, int order, uint32_t
                                 .n_symbols = self->n_symbols,
                                 .precision_nbits = self->precision_nbits,
                                 .max_streams = n_streams,
+                                .n_workers = 1,
                                 .evaluate = toy_evaluate,
                                 .rewind = toy_rewind,
                                 .free = toy_free};

@@ -74,8 +74,10 @@ typedef struct static_source {
     uint32_t cdf[ISB__N_SYMBOLS + 1];
 } static_source;
 
-static isb_status static_evaluate(void *self, size_t n, const isb__cdf_request *requests) {
+static isb_status static_evaluate(void *self, size_t worker, size_t n,
+                                  const isb__cdf_request *requests) {
     const static_source *source = self;
+    (void)worker;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < requests[i].n_cdfs; j++) {
             memcpy(requests[i].cdfs + j * (ISB__N_SYMBOLS + 1), source->cdf, sizeof source->cdf);
@@ -116,6 +118,7 @@ isb_status isb__cdf_source_static(isb_context *ctx, const uint64_t *counts,
                                 .n_symbols = ISB__N_SYMBOLS,
                                 .precision_nbits = ISB__CDF_PRECISION,
                                 .max_streams = ISB__STATIC_STREAMS,
+                                .n_workers = ISB__STATIC_STREAMS,
                                 .identity = isb__hasher_finish(hasher),
                                 .evaluate = static_evaluate,
                                 .rewind = static_rewind,

@@ -33,9 +33,12 @@ typedef struct isb__cdf_source {
     int n_symbols;       /* 256: bytes only; 257: bytes and END */
     int precision_nbits; /* P */
     size_t max_streams;
+    size_t n_workers;    /* threads that may evaluate at once, at least 1 */
     isb__id128 identity; /* changes whenever any CDF could: exact weights and every parameter */
-    /* Streams in one call are distinct.  Errors: NO_MEMORY, CANCELLED; contexts are then undefined: restart them. */
-    isb_status (*evaluate)(void *self, size_t n, const isb__cdf_request *requests);
+    /* Streams in one call are distinct.  Several threads may evaluate at once, each with its own number
+     * worker < n_workers and its own streams.  Errors: NO_MEMORY, CANCELLED; contexts are then
+     * undefined: restart them. */
+    isb_status (*evaluate)(void *self, size_t worker, size_t n, const isb__cdf_request *requests);
     /* Forgets the last n bytes of a stream (n <= what it was given since its restart, and within a bounded history of
      * at least 512 bytes). */
     isb_status (*rewind)(void *self, size_t stream, size_t n);

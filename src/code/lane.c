@@ -112,7 +112,7 @@ static void take_rows(isb__codec *codec, isb__lane *lane, const isb__cdf_request
 }
 
 static isb_status evaluate(isb__codec *codec, size_t n) {
-    const isb_status status = codec->source.evaluate(codec->source.self, n, codec->requests);
+    const isb_status status = codec->source.evaluate(codec->source.self, 0, n, codec->requests);
     if (status != ISB_OK)
         memset(codec->owners, 0, codec->source.max_streams * sizeof *codec->owners);
     return status;

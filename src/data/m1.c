@@ -58,8 +58,10 @@ static bool begins(const m1_source *m1, const isb__cdf_request *request) {
     return request->restart || isb__engine_position(m1->engine, request->stream) == 0;
 }
 
-static isb_status m1_evaluate(void *self, size_t n, const isb__cdf_request *requests) {
+static isb_status m1_evaluate(void *self, size_t worker, size_t n,
+                              const isb__cdf_request *requests) {
     m1_source *m1 = self;
+    (void)worker;
     size_t n_tokens = 0, used = 0;
     for (size_t i = 0; i < n; ++i) n_tokens += requests[i].n_bytes + 1;
     ISB_TRY(
@@ -143,6 +145,7 @@ isb_status isb__m1_from_model(isb_context *ctx, const isb_model *model, size_t n
                                 .n_symbols = ISB__N_SYMBOLS,
                                 .precision_nbits = ISB__CDF_PRECISION,
                                 .max_streams = n_streams,
+                                .n_workers = 1,
                                 .identity = identity,
                                 .evaluate = m1_evaluate,
                                 .rewind = m1_rewind,

@@ -80,7 +80,7 @@ static void test_static_source(isb_context *ctx) {
     const isb__cdf_request requests[2] = {
         {.stream = 0, .restart = 1, .n_cdfs = 1, .cdfs = got[0]},
         {.stream = 1, .restart = 1, .bytes = bytes, .n_bytes = 2, .n_cdfs = 2, .cdfs = got[1]}};
-    CHECK_OK(ctx, source.evaluate(source.self, 2, requests));
+    CHECK_OK(ctx, source.evaluate(source.self, 0, 2, requests));
     for (int i = 0; i < 3; i++) CHECK(memcmp(got[i], expected, sizeof expected) == 0);
     counts[7] += 100000;
     CHECK_OK(ctx, isb__cdf_source_static(ctx, counts, &other));

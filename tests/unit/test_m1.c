@@ -79,7 +79,7 @@ static void check_pieces(const isb_model *model, const char *cpu, int n_threads,
             requests[s] = (isb__cdf_request){s, restart, text[s] + at[s], n, n_cdfs, cdfs[s][0]};
             at[s] += n;
         }
-        CHECK_OK(ctx, source.evaluate(source.self, N_STREAMS, requests));
+        CHECK_OK(ctx, source.evaluate(source.self, 0, N_STREAMS, requests));
         for (size_t s = 0; s < N_STREAMS; ++s) {
             const size_t first = at[s] + 1 - requests[s].n_cdfs;
             n_wrong +=
