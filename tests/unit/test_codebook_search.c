@@ -55,7 +55,7 @@ static void visit(reference *r, const entry *at, uint8_t state) {
     uint32_t cdf[ISB__N_SYMBOLS + 1];
     const isb__cdf_request request = {
         .restart = 1, .bytes = at->bytes, .n_bytes = at->nbytes, .n_cdfs = 1, .cdfs = cdf};
-    CHECK_OK(ctx, r->source->evaluate(r->source->self, 1, &request));
+    CHECK_OK(ctx, r->source->evaluate(r->source->self, 0, 1, &request));
     for (int x = 0; x < 256; ++x) {
         entry child = *at;
         child.bytes[child.nbytes++] = (uint8_t)x;

@@ -21,7 +21,7 @@ static int cdf_is_valid(const uint32_t *cdf) {
 }
 
 static void evaluate_one(isb_context *ctx, isb__cdf_source *source, isb__cdf_request request) {
-    CHECK_OK(ctx, source->evaluate(source->self, 1, &request));
+    CHECK_OK(ctx, source->evaluate(source->self, 0, 1, &request));
 }
 
 /* One byte a call, on the portable tier. */
