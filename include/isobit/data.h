@@ -132,12 +132,6 @@ typedef struct isb_dataset_info {
 ISB_API isb_status isb_dataset_get_info(isb_context *context, const char *prefix, int full,
                                         isb_dataset_info *info);
 
-/* The name of an M1 in datasets and compressed files: a hash of what decides its predictions as a
- * coder (the weights and how they are quantised), which is not isb_model_info.identity.  dir: a
- * byte model or a static M1.  identity: 32 hexadecimal digits and a NUL.  Errors: those of
- * isb_model_load(); SHAPE if it is not a byte model. */
-ISB_API isb_status isb_m1_identity(isb_context *context, const char *dir, char identity[33]);
-
 /* ---- text <-> ids without a dataset ---- */
 typedef enum isb_ids_format {
     ISB_IDS_U16 = 0,

@@ -8,6 +8,7 @@
 #include <isobit/data.h>
 #include <isobit/evaluate.h>
 #include <isobit/generate.h>
+#include <isobit/m1.h>
 #include <isobit/model.h>
 #include <isobit/status.h>
 #include <isobit/train.h>

@@ -1,5 +1,5 @@
 /* The identity under which compressed files and datasets name an M1. */
-#include <isobit/data.h>
+#include <isobit/m1.h>
 
 #include "data/m1.h"
 

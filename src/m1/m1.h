@@ -31,7 +31,7 @@ typedef struct isb__m1 {
     void *block;                /* all weights */
 } isb__m1;
 
-/* Quantises a byte model.  Errors: SHAPE (not a byte model, or sizes outside docs/m1.md; says which), NUMERIC (an infinite or NaN weight). */
+/* Quantises a byte model.  Errors: SHAPE (not a byte model, or sizes outside docs/m1.md; says which), RANGE (an infinite or NaN weight). */
 isb_status isb__m1_from_model(isb_context *ctx, const isb_model *model, const char *name,
                               isb__m1 **m1);
 /* NAME.isb-m1 in memory.  name: for errors.  Errors: FORMAT, VERSION, CORRUPT, SHAPE. */
