@@ -156,7 +156,7 @@ static int process(tool_session *session, const compress_values *v, const char *
     if (code != 0) return code;
     isb_compress_options options;
     isb_compress_options_init(&options);
-    options.m1_dir = v->m1;
+    options.m1_path = v->m1;
     options.chunk_nbytes = (size_t)v->chunk;
     options.n_streams = (size_t)v->streams;
     options.force = v->force;

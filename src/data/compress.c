@@ -56,7 +56,7 @@ static isb_status check_options(work *w, const char *out_path,
                          "options were not set by isb_compress_options_init()");
     }
     w->options = *options;
-    if (!options->m1_dir) return isb__fail(w->ctx, ISB_ERR_ARGUMENT, "no M1 was named");
+    if (!options->m1_path) return isb__fail(w->ctx, ISB_ERR_ARGUMENT, "no M1 was named");
     if (w->options.chunk_nbytes == 0) w->options.chunk_nbytes = DEFAULT_CHUNK_NBYTES;
     if (w->options.n_streams == 0) w->options.n_streams = DEFAULT_STREAMS;
     const size_t chunk = w->options.chunk_nbytes;
@@ -77,7 +77,7 @@ static isb_status open_codec(work *w, const isb__id128 *expected, int precision_
     isb__code_params params;
     isb__code_params_init(&params, ISB__CODE_AC);
     params.precision_nbits = precision_nbits;
-    ISB_TRY(isb__m1_open(w->ctx, w->options.m1_dir, w->options.n_streams, &source));
+    ISB_TRY(isb__m1_open(w->ctx, w->options.m1_path, w->options.n_streams, &source));
     w->m1 = source.identity;
     isb_status status = ISB_OK;
     if (expected && memcmp(expected, &source.identity, sizeof *expected) != 0) {
@@ -86,7 +86,7 @@ static isb_status open_codec(work *w, const isb__id128 *expected, int precision_
         isb__id128_hex(&source.identity, found);
         status =
             isb__fail(w->ctx, ISB_ERR_MISMATCH, "the file was made with M1 %s, and %s is M1 %s",
-                      needed, w->options.m1_dir, found);
+                      needed, w->options.m1_path, found);
     }
     if (status == ISB_OK) status = isb__codec_create(w->ctx, &params, &source, &w->codec);
     if (status != ISB_OK && source.free) source.free(source.self);

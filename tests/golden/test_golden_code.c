@@ -93,7 +93,7 @@ static void test_container(void) {
     temp_write(temp_path("text"), text, sizeof text);
     isb_compress_options options;
     isb_compress_options_init(&options);
-    options.m1_dir = m1_dir;
+    options.m1_path = m1_dir;
     options.chunk_nbytes = 1024;
     CHECK_OK(ctx, isb_compress_file(ctx, temp_path("text"), out, &options, NULL));
     CHECK_OK(ctx, isb_decompress_file(ctx, path, temp_path("back"), &options, NULL));

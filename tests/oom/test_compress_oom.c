@@ -12,7 +12,7 @@ static char m1_dir[1024], text_path[1024], packed_path[1024];
 static isb_status compress(isb_context *ctx, void *arg) {
     isb_compress_options options;
     isb_compress_options_init(&options);
-    options.m1_dir = m1_dir;
+    options.m1_path = m1_dir;
     options.chunk_nbytes = 1024;
     options.n_streams = 2;
     options.force = 1;

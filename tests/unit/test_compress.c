@@ -158,7 +158,7 @@ int main(int argc, char **argv) {
     char m1_dir[1024];
     snprintf(m1_dir, sizeof m1_dir, "%s", temp_path("m1"));
     isb_compress_options_init(&options);
-    options.m1_dir = m1_dir;
+    options.m1_path = m1_dir;
     test_round_trips(&rng);
     test_random_bytes_are_stored(&rng);
     test_refusals(&rng);
