@@ -11,21 +11,7 @@
  *   v_sum4(a, b, c, d, y)              y[0..3] = the sums of four vectors
  *   the type vd16 of 16 doubles, vd_zero(), vd_add_square(sum, x), vd_sum(x) */
 
-enum { LANES = 16, BLOCK = 4096 };
-
-/* Runs the body for all lanes i .. i + count - 1; count is a constant in the copy that does nearly all of the work. */
-#define V_EACH(i, count, n, ...)                      \
-    do {                                              \
-        size_t i = 0;                                 \
-        for (; i + LANES <= (n); i += LANES) {        \
-            enum { count = LANES };                   \
-            __VA_ARGS__                               \
-        }                                             \
-        if (i < (n)) {                                \
-            const size_t count = (n) - i;             \
-            __VA_ARGS__                               \
-        }                                             \
-    } while (0)
+enum { BLOCK = 4096 };
 
 /* ---- exact class ---- */
 
