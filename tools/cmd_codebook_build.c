@@ -21,9 +21,10 @@ static const option_spec build_options[] = {
     {.group = "Options", .name = "data", .letter = 'd', .metavar = "PATH ...", .type = OPTION_LIST,
      .complete = COMPLETE_FILE, AT(data),
      .help = "text files or folders, or \"-\" for standard input"},
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,
+    {.name = "m1", .metavar = "M1", .type = OPTION_TEXT, .complete = COMPLETE_FILE,
      .initial = "counts", AT(m1),
-     .help = "take the most probable strings of this byte model; counts: of the text alone"},
+     .help = "take the most probable strings of this byte model (a folder, a file or a name, see "
+             "\"isobit help m1\"); counts: of the text alone"},
     {.name = "out", .letter = 'o', .metavar = "FILE", .type = OPTION_TEXT,
      .complete = COMPLETE_FILE, AT(out), .help = "where it goes: NAME.isb-codebook"},
     {.name = "size", .metavar = "V", .type = OPTION_COUNT, .low = ISB_CODEBOOK_MIN_IDS,
@@ -74,7 +75,7 @@ static bool has_m1(const build_values *v) { return strcmp(v->m1, "counts") != 0;
 static int check_windows(const tool_session *session, const build_values *v) {
     static const char *const allowed[] = {"m1", "out", "kind", "name", "note", "special", NULL};
     const char *name = session->command->name;
-    if (!has_m1(v)) return error_usage(name, "--kind %s needs --m1 DIR: whose windows?", v->kind);
+    if (!has_m1(v)) return error_usage(name, "--kind %s needs --m1 M1: whose windows?", v->kind);
     const char *other = options_first_other(session->parsed, allowed);
     if (!other) return 0;
     return error_usage(name, "--%s has no meaning with --kind %s: the M1 decides all", other,
@@ -245,7 +246,7 @@ const tool_command command_codebook_build = {
     .name = "codebook build",
     .summary = "make a codebook from text, or from an M1",
     .synopsis = "--data PATH ... -o FILE [--size V] [--kind NAME] [...]\n"
-                "--m1 DIR --kind exact -o FILE",
+                "--m1 M1 --kind exact -o FILE",
     .description =
         "Takes the most frequent strings of the text, or the most probable ones of a byte model "
         "corrected by the text, and writes them as a codebook. Only documents of the train split "

@@ -1,204 +1,264 @@
-/* cmd_compress.c: isobit compress and decompress, in the manner of zstd: one output beside each
- * input, or standard input to standard output.  Inputs are never removed unless --rm asks for it.
+/* cmd_compress.c: isobit compress and decompress, in the manner of zstd: an output beside each
+ * input, or standard input to standard output; testing and listing.  Inputs are never removed unless
+ * --rm asks for it.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "archives.h"
+#include "beside.h"
 #include "format.h"
-#include "session.h"
+
+typedef enum run_mode { MODE_COMPRESS, MODE_DECOMPRESS, MODE_TEST, MODE_LIST } run_mode;
 
 typedef struct compress_values {
     common_values common;
     text_list inputs;
-    const char *m1, *out;
-    int decompress, force, keep, to_stdout, remove;
-    uint64_t chunk, streams;
+    const char *m1, *out, *range;
+    int decompress, test, list, force, keep, to_stdout, remove, embed_m1, sparse, no_sparse;
+    uint64_t chunk, streams, memory;
+    uint64_t range_start, range_nbytes; /* what --range says */
 } compress_values;
 
 #define AT(field) .offset = offsetof(compress_values, field)
 
-#define SHARED_OPTIONS                                                                             \
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),        \
-     .help = "the model whose predictions code the bytes; the same one is needed to get them "     \
-             "back"},                                                                              \
-    {.name = "out", .letter = 'o', .metavar = "FILE", .type = OPTION_TEXT,                         \
+#define MODE_OPTIONS(of_decompress)                                                                \
+    {.group = "What to do", .name = "decompress", .letter = 'd', .type = OPTION_FLAG,              \
+     AT(decompress), .help = of_decompress},                                                       \
+    {.name = "test", .letter = 't', .type = OPTION_FLAG, AT(test),                                 \
+     .help = "unpack and check everything, and write nothing"},                                    \
+    {.name = "list", .letter = 'l', .type = OPTION_FLAG, AT(list),                                 \
+     .help = "tell what is in compressed files, without unpacking and without their M1"}
+
+#define FILE_OPTIONS                                                                               \
+    {.group = "Files", .name = "out", .letter = 'o', .metavar = "FILE", .type = OPTION_TEXT,       \
      .complete = COMPLETE_FILE, AT(out),                                                           \
      .help = "where the result goes, for one input; - is standard output"},                        \
     {.name = "stdout", .letter = 'c', .type = OPTION_FLAG, AT(to_stdout),                          \
      .help = "write to standard output"},                                                          \
     {.name = "force", .letter = 'f', .type = OPTION_FLAG, AT(force),                               \
-     .help = "replace existing files, and write to a terminal"},                                   \
+     .help = "replace existing files, follow symbolic links, write to a terminal"},                \
     {.name = "keep", .letter = 'k', .type = OPTION_FLAG, AT(keep),                                 \
      .help = "keep the inputs (they are kept unless --rm is given)"},                              \
     {.name = "rm", .type = OPTION_FLAG, AT(remove),                                                \
      .help = "remove each input once its output is whole"}
 
+#define WORK_OPTIONS                                                                               \
+    {.name = "streams", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 65536,             \
+     AT(streams),                                                                                  \
+     .help = "chunks that go through the M1 together: speed and memory only; without it what "     \
+             "suits the machine"},                                                                 \
+    {.name = "memory", .metavar = "SIZE", .type = OPTION_COUNT, .low = 1, .otherwise = "1Gi",      \
+     AT(memory),                                                                                   \
+     .help = "use about so much memory at most, 512Mi say; a file that needs more is refused"}
+
+#define UNPACK_OPTIONS                                                                             \
+    {.group = "Decompression", .name = "range", .metavar = "OFFSET:LENGTH", .type = OPTION_TEXT,   \
+     AT(range),                                                                                    \
+     .help = "only these bytes of the contents, to standard output unless -o is given; without "   \
+             "LENGTH to the end"},                                                                 \
+    {.name = "sparse", .type = OPTION_FLAG, AT(sparse),                                            \
+     .help = "holes in place of zeros, in a standard output that is a file too"},                  \
+    {.name = "no-sparse", .type = OPTION_FLAG, AT(no_sparse),                                      \
+     .help = "write all zeros; without both options files with names get holes"}
+
 static const option_spec compress_options[] = {
-    {.group = "Options", .name = "decompress", .letter = 'd', .type = OPTION_FLAG, AT(decompress),
-     .help = "decompress"},
-    SHARED_OPTIONS,
+    MODE_OPTIONS("decompress"),
+    FILE_OPTIONS,
+    M1_OPTION(offsetof(compress_values, m1),
+              "the M1 to code with, and to decompress with; without it the one in the library, and "
+              "to decompress the one that the file needs"),
+    {.group = "Compression", .name = "embed-m1", .type = OPTION_FLAG, AT(embed_m1),
+     .help = "put the M1 into the file: it can then be read wherever isobit is"},
     {.name = "chunk-size", .metavar = "BYTES", .type = OPTION_COUNT, .low = 1024, .high = 16777216,
-     AT(chunk),
-     .help = "bytes coded on their own: larger is denser, smaller is faster and loses less to "
-             "damage; 16Ki without it"},
-    {.name = "streams", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 65536, AT(streams),
-     .help = "chunks that go through the model together; 64 without it"},
+     .otherwise = "16Ki", AT(chunk),
+     .help = "bytes coded on their own: larger is denser; smaller loses less to damage, and is "
+             "read faster in parts"},
+    WORK_OPTIONS,
+    UNPACK_OPTIONS,
 };
 
 static const option_spec decompress_options[] = {
-    {.group = "Options", .name = "decompress", .letter = 'd', .type = OPTION_FLAG, AT(decompress),
-     .help = "what happens anyway"},
-    SHARED_OPTIONS,
-    {.name = "streams", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 65536, AT(streams),
-     .help = "chunks that go through the model together; 64 without it"},
+    MODE_OPTIONS("what happens anyway"),
+    FILE_OPTIONS,
+    M1_OPTION(offsetof(compress_values, m1),
+              "the M1 that compressed; without it the one in the file, in the library, or found by "
+              "its identity"),
+    WORK_OPTIONS,
+    UNPACK_OPTIONS,
 };
 
 static const char suffix[] = ".isb";
 
-static bool has_suffix(const char *path) {
-    const size_t n = strlen(path), m = sizeof suffix - 1;
-    return n > m && path[n - m - 1] != '/' && strcmp(path + n - m, suffix) == 0;
+static run_mode mode_of(const compress_values *v) {
+    return v->list         ? MODE_LIST
+           : v->test       ? MODE_TEST
+           : v->decompress ? MODE_DECOMPRESS
+                           : MODE_COMPRESS;
 }
+
+/* ---- one file ---- */
+
+static bool is_stream(const char *path) { return strcmp(path, "-") == 0; }
 
 /* The output's name in `path`; returns 0 or the exit code. */
-static int name_output(const tool_session *session, const compress_values *v, const char *input,
+static int name_output(tool_session *session, const compress_values *v, const char *input,
                        char *path, size_t nbytes) {
-    const char *name = session->command->name;
-    if (v->to_stdout || v->out || strcmp(input, "-") == 0) {
-        snprintf(path, nbytes, "%s", v->to_stdout || !v->out ? "-" : v->out);
-        return 0;
+    const beside_rules rules = {suffix, v->decompress != 0, v->force};
+    if (!v->to_stdout && !v->out && !v->range && !is_stream(input)) {
+        return beside_name(session, &rules, input, path, nbytes);
     }
-    if (v->decompress && !has_suffix(input)) {
-        return error_at(name, ISB_ERR_FORMAT,
-                        "%s: the name does not end in %s; name the output with -o, or use -c",
-                        input, suffix);
-    }
-    if (!v->decompress && has_suffix(input) && !v->force) {
-        return error_at(name, ISB_ERR_EXISTS,
-                        "%s: already has the suffix %s; use -f to compress it again", input,
-                        suffix);
-    }
-    const int kept = (int)strlen(input) - (v->decompress ? (int)sizeof suffix - 1 : 0);
-    const int n = snprintf(path, nbytes, "%.*s%s", kept, input, v->decompress ? "" : suffix);
+    const int n = snprintf(path, nbytes, "%s", v->out && !v->to_stdout ? v->out : "-");
     if (n > 0 && (size_t)n < nbytes) return 0;
-    return error_at(name, ISB_ERR_ARGUMENT, "%s: the name is too long", input);
+    return error_at(session->command->name, ISB_ERR_ARGUMENT, "%s: the name is too long", v->out);
 }
 
-/* The output gets the input's mode and time.  Best effort: the data is what matters. */
-static void copy_attributes(const char *input, const char *output) {
+static int refuse_input(tool_session *session, const compress_values *v, const char *input) {
+    if (!is_stream(input) || !isatty(STDIN_FILENO) || v->inputs.count > 0) return 0;
+    return error_usage(session->command->name,
+                       "standard input is a terminal; name a file, or - to type the input");
+}
+
+static int refuse_output(tool_session *session, const compress_values *v, const char *input,
+                         const char *output) {
     struct stat status;
-    if (stat(input, &status) != 0 || !S_ISREG(status.st_mode)) return;
-    const struct timespec times[2] = {status.st_atim, status.st_mtim};
-    (void)!chmod(output, status.st_mode & 0777);
-    (void)!utimensat(AT_FDCWD, output, times, 0);
-}
-
-static void note(tool_session *session, const compress_values *v, const char *input,
-                 const isb_compress_result *r) {
-    if (session->common->quiet) return;
-    progress_clear(&session->progress);
-    const double raw = (double)r->raw_nbytes, packed = (double)r->packed_nbytes;
-    const uint64_t from = v->decompress ? r->packed_nbytes : r->raw_nbytes,
-                   to = v->decompress ? r->raw_nbytes : r->packed_nbytes;
-    fprintf(stderr, "%s: %s -> %s bytes", input, format_grouped(from).text,
-            format_grouped(to).text);
-    if (raw > 0) fprintf(stderr, " (%.2f%%, %.3f bits/byte)", 100 * packed / raw, 8 * packed / raw);
-    if (r->seconds > 0) fprintf(stderr, ", %.3g MB/s", raw / r->seconds / 1e6);
-    fputc('\n', stderr);
-}
-
-static int report(tool_session *session, const compress_values *v, const char *input,
-                  const char *output, const isb_compress_result *r) {
-    if (strcmp(output, "-") == 0 && !session->progress.verbose) return EXIT_OK;
-    if (!session->common->json) {
-        note(session, v, input, r);
-        return EXIT_OK;
-    }
-    const double raw = (double)r->raw_nbytes, packed = (double)r->packed_nbytes;
-    results *out = results_new(v->decompress ? "decompress" : "compress");
-    results_text(out, "in", NULL, input);
-    results_text(out, "out", NULL, output);
-    results_count(out, "raw_bytes", NULL, r->raw_nbytes);
-    results_count(out, "packed_bytes", NULL, r->packed_nbytes);
-    results_real(out, "bits_per_byte", NULL, 4, 8 * packed / raw);
-    results_count(out, "n_chunks", NULL, r->n_chunks);
-    results_text(out, "m1_identity", NULL, r->m1_identity);
-    results_real(out, "seconds", NULL, 3, r->seconds);
-    results_real(out, v->decompress ? "decompress_mb_per_s" : "compress_mb_per_s", NULL, 3,
-                 raw / r->seconds / 1e6);
-    return results_print(out, stdout, true);
-}
-
-static int refuse(tool_session *session, const compress_values *v, const char *input,
-                  const char *output) {
-    const bool to_stdout = strcmp(output, "-") == 0;
+    const bool named = !is_stream(output) && !is_stream(input),
+               device = stat(output, &status) == 0 && !S_ISREG(status.st_mode);
     int code = refuse_mixed_output(session, output);
     if (code == 0 && !v->decompress) code = refuse_terminal(session, output, v->force);
-    if (code == 0 && strcmp(input, "-") == 0 && isatty(STDIN_FILENO) && v->inputs.count == 0) {
-        code = error_usage(session->command->name,
-                           "standard input is a terminal; name a file, or - to type the input");
-    }
-    if (code == 0 && v->remove && (to_stdout || strcmp(input, "-") == 0)) {
+    if (code == 0 && v->remove && (!named || device)) {
         code = error_usage(session->command->name, "--rm needs an input and an output with names");
     }
     return code;
 }
 
-static int process(tool_session *session, const compress_values *v, const char *input) {
+static void set_options(const compress_values *v, int force, isb_compress_options *options) {
+    isb_compress_options_init(options);
+    options->m1_path = v->m1;
+    options->chunk_nbytes = (size_t)v->chunk;
+    options->n_streams = (size_t)v->streams;
+    options->embed_m1 = v->embed_m1;
+    options->force = force;
+    options->sparse = v->sparse ? ISB_SPARSE_ON : v->no_sparse ? ISB_SPARSE_OFF : ISB_SPARSE_AUTO;
+    options->memory_limit_nbytes = v->memory;
+    options->range_start = v->range_start;
+    options->range_nbytes = v->range_nbytes;
+}
+
+static int transform(tool_session *session, const compress_values *v, const char *input,
+                     archive_totals *totals) {
     char output[4096];
-    int code = name_output(session, v, input, output, sizeof output);
-    if (code == 0) code = refuse(session, v, input, output);
+    int force = v->force, code = name_output(session, v, input, output, sizeof output);
+    if (code == 0) code = refuse_output(session, v, input, output);
+    if (code == 0) code = beside_may_write(session, input, output, &force);
     if (code != 0) return code;
     isb_compress_options options;
-    isb_compress_options_init(&options);
-    options.m1_path = v->m1;
-    options.chunk_nbytes = (size_t)v->chunk;
-    options.n_streams = (size_t)v->streams;
-    options.force = v->force;
+    set_options(v, force, &options);
     isb_compress_result result;
+    const mode_t before = beside_begin(input);
     const isb_status status =
         v->decompress ? isb_decompress_file(session->context, input, output, &options, &result)
                       : isb_compress_file(session->context, input, output, &options, &result);
+    beside_finish(before, status == ISB_OK && !v->range, input, output);
     if (status != ISB_OK) return error_status(session, status);
-    if (strcmp(output, "-") != 0 && strcmp(input, "-") != 0) copy_attributes(input, output);
-    if (v->remove && unlink(input) != 0) {
-        return error_at(session->command->name, error_from_errno(), "cannot remove %s: %s", input,
-                        strerror(errno));
-    }
-    return report(session, v, input, output, &result);
+    if (v->remove) code = beside_remove(session, input);
+    /* Sizes of a part beside those of the whole say nothing. */
+    if (code != 0 || (v->range && !session->common->json)) return code;
+    return archive_report(session, v->decompress ? "decompress" : "compress", input, output,
+                          &result, totals);
 }
 
-static int check_usage(const tool_session *session, const compress_values *v) {
-    const char *name = session->command->name;
-    if (!v->m1) {
-        return error_usage(name, "--m1 DIR is missing: the model whose predictions code the bytes");
-    }
-    if (v->out && v->to_stdout) return error_usage(name, "-o and -c exclude each other");
-    if (v->out && v->inputs.count > 1) {
-        return error_usage(name, "-o takes one input, found %zu", v->inputs.count);
-    }
-    if (v->keep && v->remove) return error_usage(name, "--keep and --rm exclude each other");
-    if (v->to_stdout && !v->decompress && v->inputs.count > 1) {
-        return error_usage(name, "-c takes one input: compressed files do not join end to end");
+static int test(tool_session *session, const compress_values *v, const char *input,
+                archive_totals *totals) {
+    isb_compress_options options;
+    set_options(v, 0, &options);
+    isb_compress_result result;
+    const isb_status status = isb_decompress_file(session->context, input, NULL, &options, &result);
+    if (status != ISB_OK) return error_status(session, status);
+    return archive_report(session, "test", input, NULL, &result, totals);
+}
+
+static int process(tool_session *session, const compress_values *v, const char *input,
+                   archive_totals *totals) {
+    const run_mode mode = mode_of(v);
+    const int code = refuse_input(session, v, input);
+    if (code != 0) return code;
+    return mode == MODE_LIST   ? archive_list(session, input, totals)
+           : mode == MODE_TEST ? test(session, v, input, totals)
+                               : transform(session, v, input, totals);
+}
+
+/* ---- the command line ---- */
+
+/* What may be said with each mode; nothing else is taken and then ignored. */
+static const struct {
+    const char *with, *allowed[16];
+} rules[] = {
+    [MODE_COMPRESS] = {"compression",
+                       {"out", "stdout", "force", "keep", "rm", "m1", "memory", "streams",
+                        "embed-m1", "chunk-size"}},
+    [MODE_DECOMPRESS] = {"decompression",
+                         {"decompress", "out", "stdout", "force", "keep", "rm", "m1", "memory",
+                          "streams", "range", "sparse", "no-sparse"}},
+    [MODE_TEST] = {"--test", {"test", "decompress", "force", "keep", "m1", "memory", "streams"}},
+    [MODE_LIST] = {"--list", {"list", "decompress", "force", "keep"}},
+};
+
+static int refuse_meaningless(const tool_session *session, const compress_values *v) {
+    const run_mode mode = mode_of(v);
+    const char *other = options_first_other(session->parsed, rules[mode].allowed);
+    if (!other) return 0;
+    return error_usage(session->command->name, "--%s has no meaning with %s", other,
+                       rules[mode].with);
+}
+
+/* "OFFSET:LENGTH", either of them may be left out. */
+static int read_range(const tool_session *session, compress_values *v) {
+    char start[32];
+    const char *colon = v->range ? strchr(v->range, ':') : NULL;
+    if (!v->range) return 0;
+    const size_t n = colon ? (size_t)(colon - v->range) : 0;
+    snprintf(start, sizeof start, "%.*s", (int)(n < sizeof start ? n : sizeof start - 1), v->range);
+    if (!colon || n >= sizeof start || (n > 0 && !options_parse_count(start, &v->range_start)) ||
+        (colon[1] && !options_parse_count(colon + 1, &v->range_nbytes)) ||
+        (colon[1] && v->range_nbytes == 0)) {
+        return error_usage(session->command->name,
+                           "--range: \"%s\" is not OFFSET:LENGTH, such as 1Mi:64Ki, 4096: or :100",
+                           v->range);
     }
     return 0;
 }
 
+static int check_usage(const tool_session *session, compress_values *v) {
+    const char *name = session->command->name;
+    const int code = refuse_meaningless(session, v);
+    if (code != 0) return code;
+    if (v->out && v->to_stdout) return error_usage(name, "-o and -c exclude each other");
+    if (v->out && v->inputs.count > 1) {
+        return error_usage(name, "-o takes one input, found %zu; -c joins several",
+                           v->inputs.count);
+    }
+    if (v->keep && v->remove) return error_usage(name, "--keep and --rm exclude each other");
+    if (v->range && v->remove) return error_usage(name, "--range and --rm exclude each other");
+    if (v->sparse && v->no_sparse) {
+        return error_usage(name, "--sparse and --no-sparse exclude each other");
+    }
+    return read_range(session, v);
+}
+
 /* Goes on with the other files when one fails; the first failure's code is returned. */
 static int run_either(tool_session *session, compress_values *v) {
+    archive_totals totals = {0};
     int first = check_usage(session, v);
     if (first != 0) return first;
-    if (v->inputs.count == 0) return process(session, v, "-");
+    if (v->inputs.count == 0) first = process(session, v, "-", &totals);
     for (size_t i = 0; i < v->inputs.count; ++i) {
-        const int code = process(session, v, v->inputs.items[i]);
+        const int code = process(session, v, v->inputs.items[i], &totals);
         if (first == 0) first = code;
         if (code == EXIT_INTERRUPTED || code == EXIT_USAGE) break;
     }
+    archive_report_totals(session, &totals);
     return first;
 }
 
@@ -213,17 +273,21 @@ static int run_decompress(tool_session *session, void *values) {
 const tool_command command_compress = {
     .name = "compress",
     .summary = "compress files losslessly with an M1",
-    .synopsis = "--m1 DIR [FILE ...] [-o FILE | -c] [OPTION ...]",
+    .synopsis = "[FILE ...] [-o FILE | -c] [--m1 M1] [OPTION ...]\n"
+                "-d | -t | -l [FILE.isb ...] [OPTION ...]",
     .description =
         "Writes FILE.isb beside each FILE; inputs stay. Without a FILE, or with \"-\", standard "
         "input goes to standard output. Any bytes can be compressed; text like what the M1 was "
-        "trained on gets small. The file names the M1 it was made with, carries checksums, and "
-        "can be read on any machine.\n\n"
-        "It is slow and dense: every byte goes through the model. Nothing appears under the final "
-        "name unless all went well.",
-    .examples = "  isobit compress --m1 m1 book.txt\n"
-                "  isobit compress -d --m1 m1 book.txt.isb -o book.again\n"
-                "  tar c docs | isobit compress --m1 m1 > docs.tar.isb",
+        "trained on gets small, and what no model makes smaller is handed to zstd or stored. The "
+        "file names the M1 it needs, has checksums over every bit, and can be read on any "
+        "machine.\n\n"
+        "It is dense and slow: where zstd does not do, every byte goes through the model. Nothing "
+        "appears under the final name unless all went well.",
+    .examples = "  isobit compress book.txt\n"
+                "  isobit compress -d book.txt.isb -o book.again\n"
+                "  tar c docs | isobit compress > docs.tar.isb\n"
+                "  isobit compress --m1 mine.isb-m1 --embed-m1 *.txt\n"
+                "  isobit compress -l *.isb",
     .options = compress_options,
     .n_options = sizeof compress_options / sizeof *compress_options,
     .operands = COMPLETE_FILE,
@@ -235,14 +299,18 @@ const tool_command command_compress = {
 const tool_command command_decompress = {
     .name = "decompress",
     .summary = "get compressed files back",
-    .synopsis = "--m1 DIR [FILE.isb ...] [-o FILE | -c] [OPTION ...]",
+    .synopsis = "[FILE.isb ...] [-o FILE | -c] [--m1 M1] [OPTION ...]\n"
+                "-t | -l [FILE.isb ...] [OPTION ...]",
     .description =
         "Writes FILE beside each FILE.isb; inputs stay. Without a FILE, or with \"-\", standard "
-        "input goes to standard output. The M1 must be the one that compressed: another is "
-        "refused by its identity. Damage is found by the checksums, and then nothing appears "
-        "under the final name. \"isobit info FILE.isb\" tells what is in it.",
-    .examples = "  isobit decompress --m1 m1 book.txt.isb\n"
-                "  isobit decompress --m1 m1 -c docs.tar.isb | tar t",
+        "input goes to standard output. The M1 that compressed is taken from the file, from the "
+        "library, or as IDENTITY.isb-m1 from a folder in ISB_M1_PATH or from "
+        "~/.local/share/isobit/m1; one named with --m1 must be that one. Damage is found by the "
+        "checksums, and then nothing appears under the final name.",
+    .examples = "  isobit decompress book.txt.isb\n"
+                "  isobit decompress -c docs.tar.isb | tar t\n"
+                "  isobit decompress --range 1Mi:64Ki log.isb\n"
+                "  isobit decompress -t *.isb",
     .options = decompress_options,
     .n_options = sizeof decompress_options / sizeof *decompress_options,
     .operands = COMPLETE_FILE,

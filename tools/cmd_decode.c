@@ -36,7 +36,7 @@ static int run_decode(tool_session *session, void *values) {
 const tool_command command_decode = {
     .name = "decode",
     .summary = "turn token ids back into text",
-    .synopsis = "[--tokenizer SPEC [--m1 DIR] | --model DIR] [-o FILE] [FILE]",
+    .synopsis = "[--tokenizer SPEC [--m1 M1] | --model DIR] [-o FILE] [FILE]",
     .description =
         "The inverse of encode: reads ids from the file (standard input without one) and writes "
         "the documents' bytes.",

@@ -45,7 +45,7 @@ static int run_encode(tool_session *session, void *values) {
 const tool_command command_encode = {
     .name = "encode",
     .summary = "turn text into token ids",
-    .synopsis = "[--tokenizer SPEC [--m1 DIR] | --model DIR] [-o FILE] [FILE ...]",
+    .synopsis = "[--tokenizer SPEC [--m1 M1] | --model DIR] [-o FILE] [FILE ...]",
     .description =
         "Reads the files (standard input without any) as documents and writes their ids. Formats: "
         "text is a document a line, ids in decimal; json an object a line, {\"ids\": [...]}; u16 "

@@ -21,8 +21,8 @@ static const option_spec eval_options[] = {
      .complete = COMPLETE_FILE, AT(data),
      .help = "text files or folders, \"-\" for standard input, or the prefix of a dataset of the "
              "same tokenizer"},
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
-     .help = "the M1 of the model's tokenizer; without it the copy in the model's folder"},
+    M1_OPTION(offsetof(eval_values, m1),
+              "the M1 of the model's tokenizer, without it the copy in the model's folder"),
     {.name = "context", .metavar = "N", .type = OPTION_COUNT, .low = 8, .high = 1048576,
      AT(context), .help = "tokens the model may look back at; the model's own without it"},
     {.name = "stride", .metavar = "N", .type = OPTION_COUNT, AT(stride),

@@ -21,8 +21,8 @@ typedef struct generate_values {
 static const option_spec generate_options[] = {
     {.group = "Options", .name = "model", .letter = 'm', .metavar = "DIR", .type = OPTION_TEXT,
      .complete = COMPLETE_DIR, AT(model), .help = "the model that writes"},
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
-     .help = "the M1 of the model's tokenizer; without it the copy in the model's folder"},
+    M1_OPTION(offsetof(generate_values, m1),
+              "the M1 of the model's tokenizer, without it the copy in the model's folder"),
     {.name = "prompt", .letter = 'p', .metavar = "TEXT", .type = OPTION_TEXT, AT(prompt),
      .help = "what to continue; without it, the start of a document"},
     {.name = "prompt-file", .metavar = "FILE", .type = OPTION_TEXT, .complete = COMPLETE_FILE,

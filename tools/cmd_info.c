@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "archives.h"
 #include "codebooks.h"
 #include "format.h"
 
@@ -53,16 +54,30 @@ static void print_tree(const json_t *value, const char *name) {
     }
 }
 
+/* The M1 in the library; NULL when memory runs out. */
+static json_t *released_m1(const isb_m1_info *info) {
+    return json_pack("{s:s, s:s, s:I, s:I}", "name", info->name, "identity", info->identity,
+                     "parameters", (json_int_t)info->n_parameters, "bytes",
+                     (json_int_t)info->nbytes);
+}
+
 static int info_machine(tool_session *session) {
     char text[16384];
-    const isb_status status = isb_build_info_json(session->context, text, sizeof text);
+    isb_m1_info m1;
+    isb_status status = isb_build_info_json(session->context, text, sizeof text);
+    if (status == ISB_OK) status = isb_m1_get_info(session->context, RELEASED_M1, &m1);
     if (status != ISB_OK) return error_status(session, status);
-    if (session->common->json) {
-        puts(text);
-        return EXIT_OK;
-    }
     json_t *root = json_loads(text, 0, NULL);
-    print_tree(root, "");
+    if (!root || json_object_set_new(root, "m1", released_m1(&m1)) != 0) {
+        json_decref(root);
+        return error_at(session->command->name, ISB_ERR_NO_MEMORY, "no memory for the description");
+    }
+    if (session->common->json) {
+        json_dumpf(root, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else {
+        print_tree(root, "");
+    }
     json_decref(root);
     return EXIT_OK;
 }
@@ -88,15 +103,12 @@ static void add_identity(results *out, const char *tokenizer, const char *identi
                  identity);
 }
 
-static void add_model(results *out, const isb_model_info *info) {
+static void add_shape(results *out, const isb_model_config *c, int64_t n_parameters,
+                      int64_t n_parameters_no_embed) {
     static const char *const activations[] = {"silu", "relu"}, *const positions[] = {"rope", "t5"};
-    const isb_model_config *c = &info->config;
-    results_text(out, "identity", "identity", info->identity);
-    results_text(out, "tokenizer", "tokenizer", info->tokenizer);
-    add_identity(out, info->tokenizer, info->tokenizer_identity);
-    results_count(out, "n_parameters", "parameters", (uint64_t)info->n_parameters);
+    results_count(out, "n_parameters", "parameters", (uint64_t)n_parameters);
     results_count(out, "n_parameters_no_embed", "  without embeddings",
-                  (uint64_t)info->n_parameters_no_embed);
+                  (uint64_t)n_parameters_no_embed);
     results_count(out, "vocab_size", "ids", (uint64_t)c->vocab_size);
     results_count(out, "hidden_size", "hidden size", (uint64_t)c->hidden_size);
     results_count(out, "n_layers", "layers", (uint64_t)c->n_layers);
@@ -107,6 +119,19 @@ static void add_model(results *out, const isb_model_info *info) {
                  activations[c->activation == ISB_ACTIVATION_RELU]);
     results_text(out, "position", "position", positions[c->position == ISB_POSITION_T5]);
     results_flag(out, "tied_embeddings", "tied embeddings", c->tie_embeddings != 0);
+}
+
+static void add_model(results *out, const isb_model_info *info) {
+    results_text(out, "identity", "identity", info->identity);
+    results_text(out, "tokenizer", "tokenizer", info->tokenizer);
+    add_identity(out, info->tokenizer, info->tokenizer_identity);
+    add_shape(out, &info->config, info->n_parameters, info->n_parameters_no_embed);
+}
+
+/* A byte model as what it is for codes. */
+static void add_as_m1(results *out, const isb_m1_info *info) {
+    results_text(out, "identity_as_m1", "identity as an M1", info->identity);
+    if (!info->is_static) results_count(out, "m1_bytes", "bytes as an M1's file", info->nbytes);
 }
 
 /* The last whole line of log.jsonl about training. */
@@ -151,7 +176,37 @@ static void add_run(results *out, const char *dir) {
     json_decref(last);
 }
 
-/* Byte counts, as `isobit train --size static` makes them. */
+/* NAME.isb-m1, the one in the library, or byte counts, as `isobit train --size static` makes them. */
+static int info_m1(tool_session *session, const char *path) {
+    isb_m1_info info;
+    const isb_status status = isb_m1_get_info(session->context, path, &info);
+    if (status != ISB_OK) return error_status(session, status);
+    results *out = results_new("info");
+    results_text(out, "path", "path", path);
+    results_text(out, "kind", "what it is",
+                 info.is_static ? "static M1: byte counts"
+                 : info.is_file ? "M1: a byte model in int8"
+                                : "M1 in the library: a byte model in int8");
+    if (*info.name) results_text(out, "name", "name", info.name);
+    if (!info.is_static) {
+        add_shape(out, &info.config, info.n_parameters, info.n_parameters_no_embed);
+    }
+    add_as_m1(out, &info);
+    return results_print(out, stdout, session->common->json);
+}
+
+static bool is_m1_file(const char *path) {
+    static const char suffix[] = ".isb-m1";
+    const size_t n = strlen(path), m = sizeof suffix - 1;
+    return n > m && strcmp(path + n - m, suffix) == 0;
+}
+
+/* Whatever its name. */
+static bool holds_m1(tool_session *session, const char *path) {
+    isb_m1_info info;
+    return isb_m1_get_info(session->context, path, &info) == ISB_OK;
+}
+
 static bool is_static_m1(const char *dir) {
     char path[4096];
     json_t *config =
@@ -160,17 +215,6 @@ static bool is_static_m1(const char *dir) {
     const bool is_static = type && strcmp(type, "isobit-static") == 0;
     json_decref(config);
     return is_static;
-}
-
-static int info_static(tool_session *session, const char *path) {
-    char as_m1[33];
-    const isb_status status = isb_m1_identity(session->context, path, as_m1);
-    if (status != ISB_OK) return error_status(session, status);
-    results *out = results_new("info");
-    results_text(out, "path", "path", path);
-    results_text(out, "kind", "what it is", "static M1: byte counts");
-    results_text(out, "identity_as_m1", "identity as an M1", as_m1);
-    return results_print(out, stdout, session->common->json);
 }
 
 static int info_folder(tool_session *session, const char *path) {
@@ -183,7 +227,7 @@ static int info_folder(tool_session *session, const char *path) {
             "file or such a folder",
             path);
     }
-    if (model && is_static_m1(path)) return info_static(session, path);
+    if (model && is_static_m1(path)) return info_m1(session, path);
     isb_model_info info;
     if (model) {
         isb_model *loaded = NULL;
@@ -192,18 +236,16 @@ static int info_folder(tool_session *session, const char *path) {
         isb_model_get_info(loaded, &info);
         isb_model_free(loaded);
     }
-    char as_m1[33] = "";
-    const bool is_m1 = model && strcmp(info.tokenizer, "bytes") == 0;
-    if (is_m1) {
-        const isb_status status = isb_m1_identity(session->context, path, as_m1);
-        if (status != ISB_OK) return error_status(session, status);
-    }
+    /* A byte model of sizes that an M1 cannot have is a model all the same. */
+    isb_m1_info m1;
+    const bool is_m1 = model && strcmp(info.tokenizer, "bytes") == 0 &&
+                       isb_m1_get_info(session->context, path, &m1) == ISB_OK;
     results *out = results_new("info");
     results_text(out, "path", "path", path);
     results_text(out, "kind", "what it is",
                  run ? model ? "training run with a model" : "training run" : "model");
     if (model) add_model(out, &info);
-    if (is_m1) results_text(out, "identity_as_m1", "identity as an M1", as_m1);
+    if (is_m1) add_as_m1(out, &m1);
     if (run) add_run(out, path);
     return results_print(out, stdout, session->common->json);
 }
@@ -278,24 +320,21 @@ static int info_container(tool_session *session, const char *path) {
     isb_status status = isb_container_info(session->context, path, &info);
     if (status == ISB_ERR_FORMAT && path_is_file(path)) {
         if (holds_codebook(session, path)) return info_codebook(session, path);
+        if (holds_m1(session, path)) return info_m1(session, path);
         status = isb_container_info(session->context, path, &info); /* to say it once more */
     }
     if (status != ISB_OK) return error_status(session, status);
-    const double raw = (double)info.raw_nbytes, packed = (double)info.packed_nbytes;
     results *out = results_new("info");
     results_text(out, "path", "path", path);
     results_text(out, "kind", "what it is", "compressed file");
-    results_text(out, "m1_identity", "identity of its M1", info.m1_identity);
-    results_count(out, "raw_bytes", "bytes of data", info.raw_nbytes);
-    results_count(out, "packed_bytes", "bytes compressed", info.packed_nbytes);
-    results_real(out, "bits_per_byte", "bits/byte", 4, 8 * packed / raw);
-    results_count(out, "n_chunks", "chunks", info.n_chunks);
+    archive_describe(out, &info);
     return results_print(out, stdout, session->common->json);
 }
 
 static int info_path(tool_session *session, const char *path, int full) {
     if (path_is_dir(path)) return info_folder(session, path);
     if (path_is_codebook(path)) return info_codebook(session, path);
+    if (is_m1_file(path) || strcmp(path, RELEASED_M1) == 0) return info_m1(session, path);
     const int code = info_any_dataset(session, path, full);
     return code >= 0 ? code : info_container(session, path);
 }
@@ -317,7 +356,7 @@ const tool_command command_info = {
     .summary = "tell what a file or folder is, or what this machine can do",
     .synopsis = "[PATH ...] [--full] [OPTION ...]",
     .description =
-        "Tells what each PATH is: a model's folder, a training run, the prefix of a token "
+        "Tells what each PATH is: a model's folder, a training run, an M1, the prefix of a token "
         "dataset, a codebook, or a compressed file. Checksums are verified, so it also finds "
         "damage. Without "
         "a PATH: the version, the processor and instruction set in use, and the libraries.",

@@ -23,8 +23,7 @@ static const option_spec prepare_options[] = {
      .complete = COMPLETE_CHOICES, .initial = "codebook", AT(tokenizer),
      .choices = "codebook|bytes|window:b=16|ac|static-ac",
      .help = "how text becomes tokens, see \"isobit help tokenizers\""},
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
-     .help = "the M1 that the tokenizer needs"},
+    M1_OPTION(offsetof(prepare_values, m1), "the M1 that the tokenizer needs"),
     {.name = "pieces", .metavar = "FILE", .type = OPTION_TEXT, .complete = COMPLETE_FILE,
      AT(pieces),
      .help = "the strings of external ids, a line of JSON an id; kept beside the dataset for "
@@ -113,7 +112,7 @@ static int run_prepare(tool_session *session, void *values) {
 const tool_command command_prepare = {
     .name = "prepare",
     .summary = "turn text into a token dataset for training",
-    .synopsis = "--data PATH ... --out PREFIX [--tokenizer SPEC [--m1 DIR]]",
+    .synopsis = "--data PATH ... --out PREFIX [--tokenizer SPEC [--m1 M1]]",
     .description =
         "Encodes documents and writes them in Megatron's form (PREFIX.bin, PREFIX.idx), with "
         "PREFIX.json saying what the ids mean. By default there are three datasets, PREFIX.train, "

@@ -30,8 +30,8 @@ static const option_spec train_options[] = {
      .choices = "codebook|bytes|window:b=16|ac|static-ac",
      .help = "how text becomes tokens, see \"isobit help tokenizers\"; a prepared dataset brings "
              "its own. Without it: the default codebook; an M1 needs bytes"},
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR, AT(m1),
-     .help = "the M1 behind the tokenizer; a copy is kept in the run's folder"},
+    M1_OPTION(offsetof(train_values, m1),
+              "the M1 behind the tokenizer, of which a copy is kept in the run's folder"),
     CORPUS_OPTION_FORMAT(train_values),
     CORPUS_OPTION_DOCUMENT(train_values),
     CORPUS_OPTION_VALID(train_values),
@@ -250,6 +250,14 @@ static void fill_optimisation(const train_values *v, isb_train_options *o) {
     o->max_skipped = (size_t)v->max_skipped;
 }
 
+/* A byte model is most often meant to become one. */
+static void tell_of_m1(const tool_session *session, const train_values *v) {
+    if (session->common->quiet) return;
+    fprintf(stderr,
+            "isobit: %s is ready for --m1; isobit quantize %s -o NAME.isb-m1 makes it one file\n",
+            v->out, v->out);
+}
+
 static int report(const tool_session *session, const train_values *v, const isb_train_result *r) {
     results *out = results_new("train");
     results_text(out, "out", "folder", v->out);
@@ -276,6 +284,7 @@ static int report(const tool_session *session, const train_values *v, const isb_
         results_count(out, "best_step", "best at step (in best/)", r->best_step);
         results_real(out, "best_bits_per_byte", "  bits/byte, held out", 4, r->best_bits_per_byte);
     }
+    if (strcmp(r->model.tokenizer, "bytes") == 0) tell_of_m1(session, v);
     return results_print(out, stdout, session->common->json);
 }
 

@@ -18,8 +18,7 @@ typedef struct coding_values {
      .offset = offsetof(coding_values, tokenizer),                                                 \
      .help = "what the ids mean, see \"isobit help tokenizers\"; the default codebook without "     \
              "this and --model"},                                                                  \
-    {.name = "m1", .metavar = "DIR", .type = OPTION_TEXT, .complete = COMPLETE_DIR,                \
-     .offset = offsetof(coding_values, m1), .help = "the M1 that the tokenizer needs"},            \
+    M1_OPTION(offsetof(coding_values, m1), "the M1 that the tokenizer needs"),                     \
     {.name = "model", .letter = 'm', .metavar = "DIR", .type = OPTION_TEXT,                        \
      .complete = COMPLETE_DIR, .offset = offsetof(coding_values, model),                           \
      .help = "use the tokenizer of this model"},                                                   \

@@ -19,8 +19,8 @@
 
 const tool_command *const commands[] = {
     &command_train,    &command_prepare,    &command_merge, &command_encode,   &command_decode,
-    &command_compress, &command_decompress, &command_eval,  &command_generate, &command_codebook,
-    &command_info,
+    &command_compress, &command_decompress, &command_quantize, &command_eval, &command_generate,
+    &command_codebook, &command_info,
 };
 const size_t n_commands = sizeof commands / sizeof *commands;
 

@@ -83,7 +83,7 @@ static bool parse_decimal(const char *text, double *value, const char **rest) {
     return end != text && isfinite(*value);
 }
 
-static bool parse_count(const char *text, uint64_t *value) {
+bool options_parse_count(const char *text, uint64_t *value) {
     static const double EXACT = 9007199254740992.0; /* 2^53 */
     if (strspn(text, "0123456789") == strlen(text) &&
         *text) { /* whole numbers stay exact up to 2^64 - 1 */
@@ -173,7 +173,7 @@ static bool set_list(const option_spec *option, void *field, const char *text, r
 
 static bool set_count(const option_spec *option, void *field, const char *text, reason *why) {
     uint64_t value = 0;
-    if (!parse_count(text, &value)) {
+    if (!options_parse_count(text, &value)) {
         snprintf(why->text, sizeof why->text,
                  "is not a whole number such as 1200, 10k, 1.5M or 64Ki");
         return false;

@@ -105,6 +105,9 @@ void options_free(parsed_options *parsed);
 /* Takes what the command line left open from a JSON object whose keys are long names. */
 int options_read_config(parsed_options *parsed, const char *path);
 
+/* A count as COUNT options take it. */
+bool options_parse_count(const char *text, uint64_t *value);
+
 bool options_seen(const parsed_options *parsed, const char *name);
 /* The first option seen that is not among `allowed` (ends with NULL) and not common; NULL: none. */
 const char *options_first_other(const parsed_options *parsed, const char *const *allowed);

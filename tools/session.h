@@ -19,8 +19,8 @@ typedef struct tool_session {
 
 /* In the order in which help lists them. */
 extern const tool_command command_train, command_prepare, command_merge, command_encode,
-    command_decode, command_compress, command_decompress, command_eval, command_generate, command_codebook,
-    command_info;
+    command_decode, command_compress, command_decompress, command_quantize, command_eval,
+    command_generate, command_codebook, command_info;
 extern const tool_command *const commands[];
 extern const size_t n_commands;
 
@@ -34,6 +34,13 @@ const char *command_word(const tool_command *command);
 const tool_command *command_leaf(size_t i);
 
 /* ---- what several commands share: inputs.c ---- */
+
+#define RELEASED_M1 "english-3m" /* the M1 in the library */
+
+/* --m1: every command takes all that the library does. */
+#define M1_OPTION(at, text)                                                                        \
+    {.name = "m1", .metavar = "M1", .type = OPTION_TEXT, .complete = COMPLETE_FILE, .offset = at,  \
+     .help = text ": a folder, a file or a name, see \"isobit help m1\""}
 
 /* The options that say how text is read; the values' struct holds them as `corpus`. */
 typedef struct corpus_values {

@@ -31,10 +31,24 @@ const topic topics[] = {
      "variant=greedy is the published method and does not always decode, so it is for comparison "
      "only. reset=K: M1 forgets its context every K windows, 0 never. precision: bits of the "
      "probabilities, 16 unless said otherwise.\n\n"
-     "window, ac and static-ac need an M1: name its folder with --m1.\n\n"
+     "window, ac and static-ac need an M1: name it with --m1, see \"isobit help m1\".\n\n"
      "external: prepare reads JSONL with {\"ids\": [...], \"text\": \"...\"} in each line. Ids are "
      "0 to N-2, and N-1 is the end of a document. Such a dataset can be trained on and measured "
      "(isobit eval --data PREFIX), but its model cannot write text.\n"},
+    {"m1", "the model behind windows and archives: folder, file, name, identity",
+     "M1 is a small model that predicts the next byte. Where its predictions decide bits (compress, "
+     "window, ac) it computes with int8 weights, in an order that is laid down: every machine, "
+     "instruction set and number of threads gets the same bits. --m1 takes\n\n"
+     "    m1                       a folder that \"isobit train --tokenizer bytes\" made\n"
+     "    NAME.isb-m1              one file, a quarter of the size, by \"isobit quantize\"\n"
+     "    english-3m               the M1 in the library; compress takes it without --m1\n\n"
+     "An M1 has an identity, 32 hexadecimal digits over its int8 weights and all else that "
+     "changes its predictions: the folder, the file and the name of one M1 have the same. Datasets "
+     "and compressed files remember it, and refuse another. \"isobit info\" shows it:\n\n"
+     "    isobit train --size nano --tokenizer bytes --data corpus/ --out m1 --minutes 5\n"
+     "    isobit quantize m1 -o mine.isb-m1\n"
+     "    isobit info m1 mine.isb-m1\n"
+     "    isobit compress --m1 mine.isb-m1 book.txt\n"},
     {"data", "what text is read and how it is divided",
      "Text comes from plain files, JSONL files with a \"text\" field in each line (.jsonl, "
      ".ndjson), gzip or zstd of either, folders of those (in order of their names), or standard "
