@@ -1,5 +1,5 @@
 /* cmd_compress.c: isobit compress and decompress, in the manner of zstd: an output beside each
- * input, or standard input to standard output; testing and listing.  Inputs are never removed unless
+ * input, or standard input to standard output; testing and listing.  Inputs stay unless
  * --rm asks for it.
  */
 #include <stdio.h>

@@ -54,11 +54,12 @@ static void print_tree(const json_t *value, const char *name) {
     }
 }
 
-/* The M1 in the library; NULL when memory runs out. */
-static json_t *released_m1(const isb_m1_info *info) {
-    return json_pack("{s:s, s:s, s:I, s:I}", "name", info->name, "identity", info->identity,
-                     "parameters", (json_int_t)info->n_parameters, "bytes",
-                     (json_int_t)info->nbytes);
+/* The M1 in the library, and the instruction set of its integer kernels: each tier has all of them.
+ * NULL when memory runs out. */
+static json_t *released_m1(const tool_session *session, const isb_m1_info *info) {
+    return json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", info->name, "identity", info->identity,
+                     "int8_tier_used", isb_context_cpu(session->context), "parameters",
+                     (json_int_t)info->n_parameters, "bytes", (json_int_t)info->nbytes);
 }
 
 static int info_machine(tool_session *session) {
@@ -68,7 +69,7 @@ static int info_machine(tool_session *session) {
     if (status == ISB_OK) status = isb_m1_get_info(session->context, RELEASED_M1, &m1);
     if (status != ISB_OK) return error_status(session, status);
     json_t *root = json_loads(text, 0, NULL);
-    if (!root || json_object_set_new(root, "m1", released_m1(&m1)) != 0) {
+    if (!root || json_object_set_new(root, "m1", released_m1(session, &m1)) != 0) {
         json_decref(root);
         return error_at(session->command->name, ISB_ERR_NO_MEMORY, "no memory for the description");
     }
@@ -176,7 +177,8 @@ static void add_run(results *out, const char *dir) {
     json_decref(last);
 }
 
-/* NAME.isb-m1, the one in the library, or byte counts, as `isobit train --size static` makes them. */
+/* NAME.isb-m1, the one in the library, or byte counts, as `isobit train --size static` makes
+ * them. */
 static int info_m1(tool_session *session, const char *path) {
     isb_m1_info info;
     const isb_status status = isb_m1_get_info(session->context, path, &info);
