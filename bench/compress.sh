@@ -30,7 +30,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 packed=$scratch/packed back=$scratch/back
 
-# ---- methods: pack METHOD FILE makes $packed of FILE, unpack METHOD makes $back of $packed ----
+# ---- methods: pack METHOD FILE makes $packed of FILE, unpack METHOD FILE makes $back of $packed ----
 
 threads=$(nproc)
 methods=("isobit -T1" "gzip -9" "bzip2 -9" "xz -9e" "zstd -19 --long=27" "zstd --ultra -22 --long=27" "brotli -q 11 -w 24" "zpaq -m5")
@@ -41,17 +41,18 @@ pack() {
     set -- $1 # the method's words
     case $1 in
     isobit) "$isobit" compress --quiet "${m1[@]}" "$2" -o "$packed" "$file" ;;
-    zpaq) (cd "$scratch" && ln -s "$file" in && zpaq add packed.zpaq in -m5 >/dev/null 2>&1 && rm in && mv packed.zpaq packed) ;;
+    zpaq) zpaq add "$packed.zpaq" "$file" -m5 >/dev/null 2>&1 && mv "$packed.zpaq" "$packed" ;;
     zstd) "$@" -q -c "$file" >"$packed" ;;
     *) "$@" -c "$file" >"$packed" ;;
     esac
 }
 
 unpack() {
+    local file=$2
     set -- $1
     case $1 in
     isobit) "$isobit" decompress --quiet "${m1[@]}" "$2" -o "$back" "$packed" ;;
-    zpaq) (cd "$scratch" && mv packed packed.zpaq && zpaq extract packed.zpaq in -to back >/dev/null 2>&1 && mv packed.zpaq packed) ;;
+    zpaq) ln "$packed" "$packed.zpaq" && zpaq extract "$packed.zpaq" "$file" -to "$back" >/dev/null 2>&1 && rm "$packed.zpaq" ;;
     zstd) zstd -q -d --long=27 -c "$packed" >"$back" ;;
     *) "$1" -d -c <"$packed" >"$back" ;;
     esac
@@ -96,7 +97,7 @@ measure() {
     local file=$1 method=$2 raw size with_m1 c d
     raw=$(stat -L -c %s "$file")
     c=$(seconds "$packed" pack "$method" "$file")
-    d=$(seconds "$back" unpack "$method")
+    d=$(seconds "$back" unpack "$method" "$file")
     cmp -s "$file" "$back" || die "$method: $file did not come back"
     size=$(stat -c %s "$packed") with_m1=$size
     if [ "${method%% *}" = isobit ]; then
