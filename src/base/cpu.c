@@ -19,7 +19,7 @@
 
 typedef struct cpu_facts {
     isb__cpu_tier tier;
-    bool bf16_dot_is_fast;
+    bool bf16_dot_is_fast, has_vnni;
     char model_name[64];
 } cpu_facts;
 
@@ -44,6 +44,7 @@ static registers cpuid(uint32_t leaf, uint32_t subleaf) {
 static bool all(uint64_t word, uint64_t bits) { return (word & bits) == bits; }
 
 #define BIT(n) (UINT64_C(1) << (n))
+#define AVX512_VNNI BIT(11) /* leaf 7, ecx */
 
 __attribute__((target("xsave"))) static uint64_t enabled_state(void) { return _xgetbv(0); }
 
@@ -68,14 +69,18 @@ static isb__cpu_tier detect_tier(void) {
         !all(state, zmm_state)) {
         return ISB__CPU_AVX2;
     }
-    const uint64_t avx512_vnni = BIT(11), avx512_bf16 = BIT(5);
-    if (!all(extended.ecx, avx512_vnni) || !all(more.eax, avx512_bf16)) return ISB__CPU_AVX512;
+    const uint64_t avx512_bf16 = BIT(5);
+    if (!all(extended.ecx, AVX512_VNNI) || !all(more.eax, avx512_bf16)) return ISB__CPU_AVX512;
     const uint64_t amx_bf16 = BIT(22), amx_tile = BIT(24), amx_int8 = BIT(25);
     if (!all(extended.edx, amx_bf16 | amx_tile | amx_int8) || !all(state, tile_state) ||
         !amx_permitted()) {
         return ISB__CPU_AVX512X;
     }
     return ISB__CPU_AMX;
+}
+
+static bool detect_vnni(isb__cpu_tier tier) {
+    return tier >= ISB__CPU_AVX512 && all(cpuid(7, 0).ecx, AVX512_VNNI);
 }
 
 /* Present is not worth using: Intel runs vdpbf16ps at half the rate of a float32 FMA, AMD since Zen
@@ -108,6 +113,7 @@ static void detect_model_name(char name[64]) {
 
 static isb__cpu_tier detect_tier(void) { return ISB__CPU_REF; }
 static bool detect_fast_bf16_dot(isb__cpu_tier tier) { return tier > ISB__CPU_AMX; }
+static bool detect_vnni(isb__cpu_tier tier) { return tier > ISB__CPU_AMX; }
 static void detect_model_name(char name[64]) { name[0] = '\0'; }
 
 #endif
@@ -115,6 +121,7 @@ static void detect_model_name(char name[64]) { name[0] = '\0'; }
 static void detect(void) {
     facts.tier = detect_tier();
     facts.bf16_dot_is_fast = detect_fast_bf16_dot(facts.tier);
+    facts.has_vnni = detect_vnni(facts.tier);
     detect_model_name(facts.model_name);
     if (facts.model_name[0] == '\0') strcpy(facts.model_name, "unknown");
 }
@@ -127,6 +134,8 @@ static const cpu_facts *cached(void) {
 isb__cpu_tier isb__cpu_detect(void) { return cached()->tier; }
 
 bool isb__cpu_bf16_dot_is_fast(void) { return cached()->bf16_dot_is_fast; }
+
+bool isb__cpu_has_vnni(void) { return cached()->has_vnni; }
 
 const char *isb__cpu_model_name(void) { return cached()->model_name; }
 

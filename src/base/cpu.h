@@ -17,6 +17,8 @@ isb__cpu_tier isb__cpu_detect(void);
 /* True where vdpbf16ps does more multiply-adds a second than a float32 FMA (Zen 4 and later; not
  * Intel before Diamond Rapids, where it has half the rate). */
 bool isb__cpu_bf16_dot_is_fast(void);
+/* True with AVX-512 VNNI: always from avx512x on, and on the Intel servers before it (Cascade Lake, Ice Lake). */
+bool isb__cpu_has_vnni(void);
 const char *isb__cpu_tier_name(isb__cpu_tier tier);
 /* Returns false for an unknown name. */
 bool isb__cpu_tier_parse(const char *name, isb__cpu_tier *tier);

@@ -10,8 +10,20 @@ enum { N_TIERS = ISB__CPU_AMX + 1 };
 static isb__int8_ops tables[N_TIERS];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
+/* VNNI came before the bf16 instructions that define the tier avx512x: processors that have it use it from avx512 on. */
 static void overlay(isb__int8_ops *ops, isb__cpu_tier tier) {
-    if (tier == ISB__CPU_REF) isb__int8_overlay_ref(ops);
+    switch (tier) {
+    case ISB__CPU_REF: isb__int8_overlay_ref(ops); break;
+#if ISB__X86
+    case ISB__CPU_AVX2: isb__int8_overlay_avx2(ops); break;
+    case ISB__CPU_AVX512:
+        isb__int8_overlay_avx512(ops);
+        if (isb__cpu_has_vnni()) isb__int8_overlay_vnni(ops);
+        break;
+    case ISB__CPU_AVX512X: isb__int8_overlay_vnni(ops); break;
+#endif
+    default: break;
+    }
     ops->tier = isb__cpu_tier_name(tier);
 }
 

@@ -23,6 +23,10 @@ extern const isb__gemm_kernel isb__gemm_f32_avx2;
 extern const isb__gemm_kernel isb__gemm_f32_avx512;
 extern const isb__gemm_kernel isb__gemm_bf16_avx512x;
 extern const isb__gemm_kernel isb__gemm_bf16_amx;
+void isb__int8_overlay_avx2(isb__int8_ops *ops);
+void isb__int8_overlay_avx512(isb__int8_ops *ops);
+void isb__int8_overlay_vnni(isb__int8_ops *ops);
+void isb__int8_overlay_amx(isb__int8_ops *ops);
 #endif
 
 #endif

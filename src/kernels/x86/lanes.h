@@ -2,6 +2,8 @@
 #ifndef ISB_KERNELS_X86_LANES_H
 #define ISB_KERNELS_X86_LANES_H
 
+#include <x86intrin.h>
+
 #include "kernels/x86/target.h"
 
 enum { LANES = 16 };

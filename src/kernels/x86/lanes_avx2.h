@@ -3,6 +3,8 @@
 #define ISB_KERNELS_X86_LANES_AVX2_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "kernels/ref/exp.h"
 #include "kernels/x86/lanes.h"
@@ -107,6 +109,110 @@ V double vd_sum(vd16 x) {
     const __m256d x4 = _mm256_add_pd(_mm256_add_pd(x.q[0], x.q[1]), _mm256_add_pd(x.q[2], x.q[3]));
     const __m128d x2 = _mm_add_pd(_mm256_castpd256_pd128(x4), _mm256_extractf128_pd(x4, 1));
     return _mm_cvtsd_f64(_mm_add_sd(x2, _mm_unpackhi_pd(x2, x2)));
+}
+
+V v16 v_abs(v16 x) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_andnot_ps(sign, x.lo), _mm256_andnot_ps(sign, x.hi)};
+}
+
+/* ---- 16 lanes of int32 ---- */
+
+typedef struct i16 {
+    __m256i lo, hi;
+} i16;
+
+V i16 i_set1(int32_t x) { return (i16){_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+V i16 i_zero(void) { return i_set1(0); }
+V i16 i_load(const int32_t *p, size_t n) {
+    if (n == 16) return (i16){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 8))};
+    return (i16){_mm256_maskload_epi32(p, first_lo(n)),
+                 n > 8 ? _mm256_maskload_epi32(p + 8, first_hi(n)) : _mm256_setzero_si256()};
+}
+V void i_store(int32_t *p, size_t n, i16 x) {
+    if (n == 16) {
+        _mm256_storeu_si256((__m256i *)p, x.lo);
+        _mm256_storeu_si256((__m256i *)(p + 8), x.hi);
+    } else {
+        _mm256_maskstore_epi32(p, first_lo(n), x.lo);
+        if (n > 8) _mm256_maskstore_epi32(p + 8, first_hi(n), x.hi);
+    }
+}
+V i16 i_add(i16 a, i16 b) { return (i16){_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
+V i16 i_max(i16 a, i16 b) { return (i16){_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+V uint32_t i_sum(i16 x) {
+    const __m256i x8 = _mm256_add_epi32(x.lo, x.hi);
+    const __m128i x4 = _mm_add_epi32(_mm256_castsi256_si128(x8), _mm256_extracti128_si256(x8, 1));
+    const __m128i x2 = _mm_add_epi32(x4, _mm_shuffle_epi32(x4, 0x4e));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(x2, _mm_shuffle_epi32(x2, 0xb1)));
+}
+V int32_t i_most(i16 x) {
+    const __m256i x8 = _mm256_max_epi32(x.lo, x.hi);
+    const __m128i x4 = _mm_max_epi32(_mm256_castsi256_si128(x8), _mm256_extracti128_si256(x8, 1));
+    const __m128i x2 = _mm_max_epi32(x4, _mm_shuffle_epi32(x4, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(x2, _mm_shuffle_epi32(x2, 0xb1)));
+}
+V i16 i_rounded(v16 x) { return (i16){_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi)}; }
+V i16 i_truncated(v16 x) { return (i16){_mm256_cvttps_epi32(x.lo), _mm256_cvttps_epi32(x.hi)}; }
+V v16 v_from_int(i16 x) { return (v16){_mm256_cvtepi32_ps(x.lo), _mm256_cvtepi32_ps(x.hi)}; }
+V size_t i_first_equal(i16 a, i16 b) {
+    const int lo = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.lo, b.lo)));
+    const int hi = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.hi, b.hi)));
+    return (size_t)_bit_scan_forward(0x10000 | hi << 8 | lo);
+}
+V __m128i scaled4(__m128i x, __m256d factor) {
+    return _mm256_cvttpd_epi32(_mm256_mul_pd(_mm256_cvtepi32_pd(x), factor));
+}
+V __m256i scaled8(__m256i x, __m256d factor) {
+    return _mm256_set_m128i(scaled4(_mm256_extracti128_si256(x, 1), factor),
+                            scaled4(_mm256_castsi256_si128(x), factor));
+}
+V i16 i_scaled(i16 x, double r) {
+    const __m256d factor = _mm256_set1_pd(r);
+    return (i16){scaled8(x.lo, factor), scaled8(x.hi, factor)};
+}
+V __m256i last8(__m256i x) { return _mm256_permutevar8x32_epi32(x, _mm256_set1_epi32(7)); }
+/* Halves of a register first, then the lower half's sum is added to the upper one. */
+V __m256i prefix8(__m256i x) {
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 4));
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 8));
+    const __m256i third = _mm256_permutevar8x32_epi32(x, _mm256_set1_epi32(3));
+    return _mm256_add_epi32(x, _mm256_blend_epi32(_mm256_setzero_si256(), third, 0xf0));
+}
+V i16 i_prefix(i16 x) {
+    const __m256i lo = prefix8(x.lo);
+    return (i16){lo, _mm256_add_epi32(prefix8(x.hi), last8(lo))};
+}
+V i16 i_last(i16 x) { return (i16){last8(x.hi), last8(x.hi)}; }
+/* The low bytes of 16 lanes, whose other bytes are lost. */
+V __m128i low_bytes(i16 x) {
+    const __m256i low = _mm256_set1_epi32(255);
+    const __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.lo, low), _mm256_and_si256(x.hi, low));
+    const __m256i in_order = _mm256_permute4x64_epi64(words, 0xd8);
+    return _mm_packus_epi16(_mm256_castsi256_si128(in_order), _mm256_extracti128_si256(in_order, 1));
+}
+V void i_store_bytes(int8_t *p, size_t n, i16 x) {
+    const __m128i bytes = low_bytes(x);
+    if (n == 16) {
+        _mm_storeu_si128((__m128i *)p, bytes);
+    } else {
+        int8_t some[16];
+        _mm_storeu_si128((__m128i *)some, bytes);
+        memcpy(p, some, n);
+    }
+}
+V void i_store_split(uint8_t *high, uint8_t *low, i16 x) {
+    const i16 above = {_mm256_srli_epi32(x.lo, 8), _mm256_srli_epi32(x.hi, 8)};
+    _mm_storeu_si128((__m128i *)high, low_bytes(above));
+    _mm_storeu_si128((__m128i *)low, low_bytes(x));
+}
+V __m256 where_between8(__m256 x, __m256 y, ptrdiff_t begin, ptrdiff_t end) {
+    const __m256i before = first(begin), all = first(end);
+    return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(_mm256_andnot_si256(before, all)));
+}
+V v16 v_where_between(v16 x, v16 y, size_t begin, size_t end, size_t i) {
+    const ptrdiff_t from = (ptrdiff_t)begin - (ptrdiff_t)i, to = (ptrdiff_t)end - (ptrdiff_t)i;
+    return (v16){where_between8(x.lo, y.lo, from, to), where_between8(x.hi, y.hi, from - 8, to - 8)};
 }
 
 #endif

@@ -4,6 +4,7 @@
 #define ISB_KERNELS_X86_LANES_AVX512_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "kernels/ref/exp.h"
 #include "kernels/x86/lanes.h"
@@ -80,5 +81,66 @@ V vd16 vd_add_square(vd16 sum, v16 x) {
     return (vd16){_mm512_fmadd_pd(lo, lo, sum.lo), _mm512_fmadd_pd(hi, hi, sum.hi)};
 }
 V double vd_sum(vd16 x) { return _mm512_reduce_add_pd(_mm512_add_pd(x.lo, x.hi)); }
+
+V v16 v_abs(v16 x) { return _mm512_abs_ps(x); }
+
+/* ---- 16 lanes of int32 ---- */
+
+typedef __m512i i16;
+
+V i16 i_zero(void) { return _mm512_setzero_si512(); }
+V i16 i_set1(int32_t x) { return _mm512_set1_epi32(x); }
+V i16 i_load(const int32_t *p, size_t n) {
+    return n == 16 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(first(n), p);
+}
+V void i_store(int32_t *p, size_t n, i16 x) {
+    if (n == 16) {
+        _mm512_storeu_si512(p, x);
+    } else {
+        _mm512_mask_storeu_epi32(p, first(n), x);
+    }
+}
+V i16 i_add(i16 a, i16 b) { return _mm512_add_epi32(a, b); }
+V i16 i_max(i16 a, i16 b) { return _mm512_max_epi32(a, b); }
+V uint32_t i_sum(i16 x) { return (uint32_t)_mm512_reduce_add_epi32(x); }
+V int32_t i_most(i16 x) { return _mm512_reduce_max_epi32(x); }
+V i16 i_rounded(v16 x) { return _mm512_cvtps_epi32(x); }
+V i16 i_truncated(v16 x) { return _mm512_cvttps_epi32(x); }
+V v16 v_from_int(i16 x) { return _mm512_cvtepi32_ps(x); }
+V size_t i_first_equal(i16 a, i16 b) {
+    return (size_t)_bit_scan_forward(0x10000 | _mm512_cmpeq_epi32_mask(a, b));
+}
+V i16 i_scaled(i16 x, double r) {
+    const __m512d factor = _mm512_set1_pd(r);
+    const __m512d lo = _mm512_cvtepi32_pd(_mm512_castsi512_si256(x));
+    const __m512d hi = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(x, 1));
+    const __m256i lo_n = _mm512_cvttpd_epi32(_mm512_mul_pd(lo, factor));
+    const __m256i hi_n = _mm512_cvttpd_epi32(_mm512_mul_pd(hi, factor));
+    return _mm512_inserti64x4(_mm512_castsi256_si512(lo_n), hi_n, 1);
+}
+V i16 i_prefix(i16 x) {
+    const __m512i zero = _mm512_setzero_si512();
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zero, 15));
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zero, 14));
+    x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, zero, 12));
+    return _mm512_add_epi32(x, _mm512_alignr_epi32(x, zero, 8));
+}
+V i16 i_last(i16 x) { return _mm512_permutexvar_epi32(_mm512_set1_epi32(15), x); }
+V void i_store_bytes(int8_t *p, size_t n, i16 x) {
+    const __m128i bytes = _mm512_cvtepi32_epi8(x);
+    if (n == 16) {
+        _mm_storeu_si128((__m128i *)p, bytes);
+    } else {
+        _mm_mask_storeu_epi8(p, first(n), bytes);
+    }
+}
+V void i_store_split(uint8_t *high, uint8_t *low, i16 x) {
+    _mm_storeu_si128((__m128i *)high, _mm512_cvtepi32_epi8(_mm512_srli_epi32(x, 8)));
+    _mm_storeu_si128((__m128i *)low, _mm512_cvtepi32_epi8(x));
+}
+V v16 v_where_between(v16 x, v16 y, size_t begin, size_t end, size_t i) {
+    const __mmask16 before = begin > i ? first(begin - i) : 0, all = first(end - i < 16 ? end - i : 16);
+    return _mm512_mask_mov_ps(y, (__mmask16)(all & ~before), x);
+}
 
 #endif
