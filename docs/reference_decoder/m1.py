@@ -257,7 +257,8 @@ class Streams:
         b = np.rint(w * c[..., None]).astype(np.float64)
         sums = (b[..., None, :] @ vq)[..., 0, :].astype(np.float32)
         o = sums * (f32(1) / (c * (z.astype(np.float32) * f32("0x1p-19"))))[..., None]
-        return np.where((top >= f32("0x1p-100"))[..., None], o, f32(0)).reshape(self.B, m1.C)
+        usual = (top >= f32("0x1p-100")) & (top < np.inf)
+        return np.where(usual[..., None], o, f32(0)).reshape(self.B, m1.C)
 
     def layer(self, index, x):
         m1, layer = self.m1, self.m1.layers[index]
