@@ -30,10 +30,20 @@ def requantise(cdf, n, precision):
     return cdf_from_weights([cdf[x + 1] - cdf[x] for x in range(n)], precision)
 
 
+def drop_end(cdf257):
+    """The CDF of the bytes: END's count goes to the first of the largest counts."""
+    counts = [cdf257[x + 1] - cdf257[x] for x in range(257)]
+    counts[counts.index(max(counts[:256]))] += counts.pop()
+    cdf = [0]
+    for count in counts:
+        cdf.append(cdf[-1] + count)
+    return cdf
+
+
 class Windows:
     def __init__(self, variant, b, cdf257):
         self.exact, self.variant, self.b = variant == "EXACT", variant, b
-        self.cdf = requantise(cdf257, 256, P)
+        self.cdf = drop_end(cdf257)
         self.p0 = min(P, b)
         self.first = self.cdf if self.p0 == P else requantise(self.cdf, 256, self.p0)
 

@@ -4,13 +4,14 @@
 #ifndef ISB_TESTS_TOY_SOURCE_H
 #define ISB_TESTS_TOY_SOURCE_H
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/context.h"
 #include "base/rng.h"
 #include "code/cdf.h"
 
-enum { TOY_CONTEXTS = 512 };
+enum { TOY_CONTEXTS = 512, TOY_WORKERS = 8 };
 
 typedef struct toy_stream {
     uint8_t *bytes;
@@ -25,7 +26,10 @@ typedef struct toy_source {
     size_t n_streams;
     toy_stream *streams;
     uint32_t (*counts)[ISB__N_BYTES];
-    size_t n_calls, n_bytes, fail_after; /* fail_after > 0: the n-th call fails */
+    /* of all workers; fail_after > 0: the n-th call fails */
+    atomic_size_t n_calls, n_bytes, fail_after;
+    atomic_int busy[TOY_WORKERS]; /* calls under this worker's number; more than one is a fault */
+    atomic_size_t n_clashes;
 } toy_source;
 
 static const char toy_english[] = "The first ferry left at nine, while the clocks of the old town "
@@ -90,15 +94,14 @@ static inline isb_status toy_answer(toy_source *source, const isb__cdf_request *
         if (i + request->n_cdfs < request->n_bytes) continue;
         toy_cdf(source, stream, request->cdfs + (i + request->n_cdfs - request->n_bytes) * stride);
     }
-    source->n_bytes += request->n_bytes;
+    atomic_fetch_add(&source->n_bytes, request->n_bytes);
     return ISB_OK;
 }
 
-static inline isb_status toy_evaluate(void *self, size_t worker, size_t n,
-                                      const isb__cdf_request *requests) {
-    toy_source *source = self;
-    (void)worker;
-    if (++source->n_calls == source->fail_after)
+static inline isb_status toy_answer_all(toy_source *source, size_t n,
+                                        const isb__cdf_request *requests) {
+    const size_t n_calls = atomic_fetch_add(&source->n_calls, 1) + 1;
+    if (n_calls == atomic_load(&source->fail_after))
         return isb__fail(source->ctx, ISB_ERR_CANCELLED, "as the test asked");
     for (size_t i = 0; i < n; i++) {
         if (requests[i].stream >= source->n_streams)
@@ -106,6 +109,16 @@ static inline isb_status toy_evaluate(void *self, size_t worker, size_t n,
         ISB_TRY(toy_answer(source, &requests[i]));
     }
     return isb__check_cancel(source->ctx);
+}
+
+static inline isb_status toy_evaluate(void *self, size_t worker, size_t n,
+                                      const isb__cdf_request *requests) {
+    toy_source *source = self;
+    if (worker >= TOY_WORKERS) return isb__fail(source->ctx, ISB_ERR_ARGUMENT, "no such worker");
+    if (atomic_fetch_add(&source->busy[worker], 1) != 0) atomic_fetch_add(&source->n_clashes, 1);
+    const isb_status status = toy_answer_all(source, n, requests);
+    atomic_fetch_sub(&source->busy[worker], 1);
+    return status;
 }
 
 static inline isb_status toy_rewind(void *self, size_t stream, size_t n) {
@@ -150,7 +163,7 @@ static inline isb_status toy_source_create(isb_context *ctx, int order, uint32_t
                                 .n_symbols = self->n_symbols,
                                 .precision_nbits = self->precision_nbits,
                                 .max_streams = n_streams,
-                                .n_workers = 1,
+                                .n_workers = TOY_WORKERS,
                                 .evaluate = toy_evaluate,
                                 .rewind = toy_rewind,
                                 .free = toy_free};

@@ -52,7 +52,7 @@ typedef struct isb_context_options {
      * none. */
     const char *cpu;
     /* Memory hooks; NULL: the C library.  allocate() returns memory aligned to `alignment` (a power
-     * of two), or NULL. */
+     * of two), or NULL.  Several threads may be in them at once. */
     void *(*allocate)(void *user, size_t nbytes, size_t alignment);
     void (*release)(void *user, void *memory);
     void *memory_user;

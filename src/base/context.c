@@ -174,9 +174,10 @@ isb_status isb__check_cancel(isb_context *ctx) {
                      "stopped on request; files under their final names are whole");
 }
 
-/* Formats aside first: the arguments may include the text that is being replaced. */
+/* Formats aside first: the arguments may include the text that is being replaced.  The text is the
+ * calling thread's: what fails on a worker, as an allocation may, is its status. */
 isb_status isb__fail(isb_context *ctx, isb_status status, const char *format, ...) {
-    if (!ctx) return status;
+    if (!ctx || isb__pool_owns_thread(ctx->pool)) return status;
     char text[ISB__ERROR_NBYTES];
     va_list arguments;
     va_start(arguments, format);

@@ -32,8 +32,8 @@ struct isb_context {
 
 /* Records the detail of a failure and returns `status`, for `return isb__fail(...)`.
  * The text says what was expected, what was found and where, and what to do; no final full stop.
- * For the calling thread only: a task of isb__parallel() stores its status, and the caller reports
- * it.  ctx may be NULL. */
+ * On a worker thread it returns the status alone: a task of isb__parallel() stores that, and the
+ * caller reports it.  ctx may be NULL. */
 isb_status isb__fail(isb_context *ctx, isb_status status, const char *format, ...)
     ISB__PRINTF(3, 4);
 /* The same with the text of errno, mapped: ENOENT -> NOT_FOUND, ENOSPC/EDQUOT/EFBIG -> NO_SPACE,

@@ -166,6 +166,14 @@ void isb__parallel(isb_context *ctx, size_t n_tasks, isb__task_fn fn, void *arg)
 
 int isb__thread_count(const isb_context *ctx) { return ctx->pool->n_threads; }
 
+bool isb__pool_owns_thread(const isb__pool *pool) {
+    const pthread_t self = pthread_self();
+    for (int i = 0; pool && i < pool->n_started; ++i) {
+        if (pthread_equal(pool->workers[i].thread, self)) return true;
+    }
+    return false;
+}
+
 /* Workers take no signals: handlers run on the application's own threads. */
 static int start_worker(worker *self) {
     sigset_t all, before;

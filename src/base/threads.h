@@ -5,6 +5,7 @@
 #ifndef ISB_BASE_THREADS_H
 #define ISB_BASE_THREADS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <isobit/context.h>
@@ -20,6 +21,8 @@ typedef void (*isb__task_fn)(void *arg, size_t task, int thread);
  * some 10 us of work or more. */
 void isb__parallel(isb_context *ctx, size_t n_tasks, isb__task_fn fn, void *arg);
 int isb__thread_count(const isb_context *ctx);
+/* Whether this is one of the pool's own threads; pool may be NULL. */
+bool isb__pool_owns_thread(const isb__pool *pool);
 
 /* Used by the context.  n_threads counts the caller. */
 isb_status isb__pool_create(isb_context *ctx, int n_threads, isb__pool **pool);

@@ -51,14 +51,32 @@ void isb__cdf_requantise(const uint32_t *cdf, int n, int precision_nbits, uint32
     isb__cdf_from_weights(weights, n, precision_nbits, out);
 }
 
-void isb__cdf_row(const uint32_t *cdf, int cdf_n, int cdf_precision_nbits, int n,
-                  int precision_nbits, uint16_t *row) {
-    uint32_t requantised[ISB__N_SYMBOLS + 1];
-    if (cdf_n != n || cdf_precision_nbits != precision_nbits) {
-        isb__cdf_requantise(cdf, n, precision_nbits, requantised);
-        cdf = requantised;
+/* The first byte of the largest count.  One maximum finds both: the count above, the byte below. */
+static int largest_byte(const uint32_t *cdf) {
+    int32_t most = 0;
+    for (int x = 0; x < ISB__N_BYTES; x++) {
+        const int32_t key = (int32_t)((cdf[x + 1] - cdf[x]) << 8 | (uint32_t)(255 - x));
+        most = key > most ? key : most;
     }
-    for (int x = 0; x < n; x++) row[x] = (uint16_t)cdf[x];
+    return 255 - (most & 255);
+}
+
+static void narrow(const uint32_t *cdf, uint16_t *row) {
+    for (int x = 0; x < ISB__N_BYTES; x++) row[x] = (uint16_t)cdf[x];
+}
+
+void isb__cdf_row(const uint32_t *cdf, int cdf_n, int cdf_precision_nbits, int precision_nbits,
+                  uint16_t *row) {
+    if (cdf_precision_nbits != precision_nbits) {
+        uint32_t requantised[ISB__N_BYTES + 1];
+        isb__cdf_requantise(cdf, ISB__N_BYTES, precision_nbits, requantised);
+        narrow(requantised, row);
+        return;
+    }
+    narrow(cdf, row);
+    if (cdf_n == ISB__N_BYTES) return;
+    const uint16_t end = (uint16_t)(cdf[ISB__END + 1] - cdf[ISB__END]);
+    for (int x = largest_byte(cdf) + 1; x < ISB__N_BYTES; x++) row[x] = (uint16_t)(row[x] + end);
 }
 
 void isb__cdf_first_row(const uint16_t *row, int precision_nbits, int first_precision_nbits,
@@ -66,7 +84,7 @@ void isb__cdf_first_row(const uint16_t *row, int precision_nbits, int first_prec
     uint32_t cdf[ISB__N_BYTES + 1];
     for (int x = 0; x < ISB__N_BYTES; x++) cdf[x] = row[x];
     cdf[ISB__N_BYTES] = UINT32_C(1) << precision_nbits;
-    isb__cdf_row(cdf, ISB__N_BYTES, precision_nbits, ISB__N_BYTES, first_precision_nbits, first);
+    isb__cdf_row(cdf, ISB__N_BYTES, precision_nbits, first_precision_nbits, first);
 }
 
 typedef struct static_source {

@@ -54,10 +54,11 @@ void isb__cdf_from_weights(const uint64_t *weights, int n, int precision_nbits, 
  * counts as weights to isb__cdf_from_weights(). */
 void isb__cdf_requantise(const uint32_t *cdf, int n, int precision_nbits, uint32_t *out);
 
-/* A row: the starts of a CDF's first n symbols, 16 bits each; the last one ends at 2^precision_nbits.  It is the CDF
- * requantised, unless n and the precision are the CDF's own.  row: [n]. */
-void isb__cdf_row(const uint32_t *cdf, int cdf_n, int cdf_precision_nbits, int n,
-                  int precision_nbits, uint16_t *row);
+/* A row, for codes without END: where each of the 256 bytes starts, 16 bits each; the last one ends at 2^precision_nbits.
+ * END's count goes to the byte with the largest count (the lowest among equals); at a precision that is not the
+ * CDF's, the bytes' counts are requantised instead.  cdf_n: 256 or 257.  row: [256]. */
+void isb__cdf_row(const uint32_t *cdf, int cdf_n, int cdf_precision_nbits, int precision_nbits,
+                  uint16_t *row);
 /* The row of a window's first byte, coarse enough that its borders lie between cells. */
 void isb__cdf_first_row(const uint16_t *row, int precision_nbits, int first_precision_nbits,
                         uint16_t *first);

@@ -3,43 +3,41 @@
  * END makes every byte string self-delimiting, the empty one too, so zeros that fill the last token
  * do no harm.  The range coder leaves out zero bytes at the end; how many could be unbounded for
  * texts made for it, and then a decoder could not tell a damaged code from a long text.  At most
- * SLACK bytes are left out: a decoder that has read further past the end has met damage.  It also
- * codes what it decodes, and accepts only the code that encoding gives.
+ * SLACK of the bytes that were moved out are left out: a decoder that has read further past the end
+ * has met damage.  It also codes what it decodes, and accepts only the code that encoding gives.
  */
 #include <string.h>
 
 #include "code/codec_state.h"
 
-enum { AHEAD = 127, SLACK = 64 };
+/* Rows a lane asks for at once: a whole number of M1's groups of 64 rows, all of one stream. */
+enum { AHEAD = 128, SLACK = 64 };
 
 static isb_status begin_document(isb__codec *codec, isb__lane *lane) {
-    ISB_TRY(isb__codec_prepare(codec));
     isb__lane_new_context(lane, 0);
     isb__bits_begin(&lane->bits, codec->params.token_nbits);
     isb__range_encoder_init(&lane->encoder, lane->code, lane->code_capacity);
     return ISB_OK;
 }
 
-static isb_status encode_symbol(isb__codec *codec, isb__lane *lane, const uint16_t *row, int x) {
-    const int precision = codec->params.precision_nbits;
+static isb_status encode_symbol(isb__codec *codec, isb__lane *lane, const uint32_t *cdf, int x) {
     isb__range_encoder *encoder = &lane->encoder;
     /* A symbol moves out 3 bytes at most, the end 5. */
     const size_t most = encoder->nbytes + (size_t)encoder->pending + 8;
     ISB_TRY(isb__grow_array(codec->ctx, most, 1, &lane->code_capacity, &lane->code));
     encoder->out = lane->code;
     encoder->capacity = lane->code_capacity;
-    isb__range_encode(encoder, row[x], x == ISB__END ? UINT32_C(1) << precision : row[x + 1],
-                      precision);
+    isb__range_encode(encoder, cdf[x], cdf[x + 1], codec->params.precision_nbits);
     return ISB_OK;
 }
 
 /* Ends the code and makes it tokens. */
 static isb_status finish_code(isb__codec *codec, isb__lane *lane) {
-    const size_t used = (size_t)(isb__range_encoder_tell(&lane->encoder) / (16 * 8));
+    const size_t moved = lane->encoder.nbytes + (size_t)lane->encoder.pending;
     size_t nbytes = isb__range_encoder_finish(&lane->encoder);
-    if (used > nbytes + SLACK) {
-        memset(lane->code + nbytes, 0, used - SLACK - nbytes);
-        nbytes = used - SLACK;
+    if (moved > nbytes + SLACK) {
+        memset(lane->code + nbytes, 0, moved - SLACK - nbytes);
+        nbytes = moved - SLACK;
     }
     for (size_t i = 0; i < nbytes; i++) {
         ISB_TRY(isb__bits_put(codec->ctx, &lane->bits, (isb__u192){{lane->code[i], 0, 0}}, 8));
@@ -48,28 +46,31 @@ static isb_status finish_code(isb__codec *codec, isb__lane *lane) {
     return ISB_OK;
 }
 
-isb_status isb__ac_start_encode(isb__codec *codec, isb__lane *lane, isb__job *job) {
+isb_status isb__ac_start_encode(isb__worker *worker, isb__lane *lane, isb__job *job) {
     lane->text = job->texts[lane->document].data;
     lane->text_nbytes = job->texts[lane->document].nbytes;
-    return begin_document(codec, lane);
+    return begin_document(worker->codec, lane);
 }
 
-isb_status isb__ac_encode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {
-    for (;; ++lane->start, ++job->bytes_done) {
-        const uint16_t *row = isb__lane_row(codec, lane, lane->start);
+isb_status isb__ac_encode(isb__worker *worker, isb__lane *lane, isb__job *job, bool *done) {
+    (void)job;
+    for (;; ++lane->start, ++worker->n_new_bytes) {
+        const uint32_t *cdf = isb__lane_cdf(worker->codec, lane, lane->start);
         const size_t left = lane->text_nbytes - lane->start;
-        if (!row) {
-            isb__lane_want(lane, lane->start, lane->start + (left < AHEAD ? left : AHEAD));
+        if (!cdf) {
+            isb__lane_want(lane, lane->start, lane->start + (left < AHEAD ? left : AHEAD - 1));
             return ISB_OK;
         }
-        ISB_TRY(encode_symbol(codec, lane, row, left > 0 ? lane->text[lane->start] : ISB__END));
+        const int x = left > 0 ? lane->text[lane->start] : ISB__END;
+        ISB_TRY(encode_symbol(worker->codec, lane, cdf, x));
         if (left == 0) break;
     }
     *done = true;
-    return finish_code(codec, lane);
+    return finish_code(worker->codec, lane);
 }
 
-isb_status isb__ac_start_decode(isb__codec *codec, isb__lane *lane, isb__job *job) {
+isb_status isb__ac_start_decode(isb__worker *worker, isb__lane *lane, isb__job *job) {
+    isb__codec *codec = worker->codec;
     const isb__ids_view *codes = &job->codes[lane->document];
     const int n = codec->params.token_nbits;
     size_t valid = 0;
@@ -85,28 +86,23 @@ isb_status isb__ac_start_decode(isb__codec *codec, isb__lane *lane, isb__job *jo
     return ISB_OK;
 }
 
-static int decode_symbol(const isb__codec *codec, isb__lane *lane, const uint16_t *row) {
-    uint32_t cdf[ISB__N_SYMBOLS + 1];
-    for (int x = 0; x < ISB__N_SYMBOLS; x++) cdf[x] = row[x];
-    cdf[ISB__N_SYMBOLS] = UINT32_C(1) << codec->params.precision_nbits;
-    return isb__range_decode(&lane->decoder, cdf, ISB__N_SYMBOLS, codec->params.precision_nbits);
-}
-
 static bool same_code(const isb__lane *lane, const isb__ids_view *codes) {
     return lane->bits.count == codes->count &&
            (codes->count == 0 ||
             memcmp(lane->bits.ids, codes->ids, codes->count * sizeof *codes->ids) == 0);
 }
 
-isb_status isb__ac_decode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {
-    for (;; ++lane->start, ++job->bytes_done) {
-        const uint16_t *row = isb__lane_row(codec, lane, lane->start);
-        if (!row) {
+isb_status isb__ac_decode(isb__worker *worker, isb__lane *lane, isb__job *job, bool *done) {
+    isb__codec *codec = worker->codec;
+    for (;; ++lane->start, ++worker->n_new_bytes) {
+        const uint32_t *cdf = isb__lane_cdf(codec, lane, lane->start);
+        if (!cdf) {
             isb__lane_want(lane, lane->start, lane->start);
             return ISB_OK;
         }
-        const int x = decode_symbol(codec, lane, row);
-        ISB_TRY(encode_symbol(codec, lane, row, x));
+        const int x = isb__range_decode(&lane->decoder, cdf, ISB__N_SYMBOLS,
+                                        codec->params.precision_nbits);
+        ISB_TRY(encode_symbol(codec, lane, cdf, x));
         if (x == ISB__END) break;
         const bool past_end = lane->decoder.consumed > lane->decoder.nbytes + 4 + SLACK;
         if (past_end || lane->text_nbytes >= job->limit_nbytes) {

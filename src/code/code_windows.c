@@ -12,7 +12,9 @@
  */
 #include "code/codec_state.h"
 
-enum { MAX_LOOK_AHEAD = 64 };
+/* Asking M1 ahead costs time for rows past the window's end, which are of no use.  With few lanes it
+ * also saves time, since M1 is best at GROUP rows a call. */
+enum { GROUP = 64, MAX_RUN = 128, MAX_STEP = 8 };
 
 static int precision_at(const isb__codec *codec, const isb__cursor *cursor) {
     return cursor->window.depth == 0 ? codec->first_precision : codec->params.precision_nbits;
@@ -70,7 +72,7 @@ static bool cursor_cell(const isb__codec *codec, const isb__cursor *cursor, cons
 static isb_status cursor_cache(isb__codec *codec, isb__cursor *cursor, const uint16_t *row) {
     if (!cursor->parent || cursor->node) return ISB_OK;
     cursor->node = isb__trie_child(&codec->trie, cursor->parent, cursor->byte);
-    if (cursor->node) return ISB_OK; /* another lane asked M1 for it at the same time */
+    if (cursor->node) return ISB_OK; /* another lane asked M1 for it meanwhile */
     isb__trie_node node = {.low = cursor->window.low, .high = cursor->window.high};
     node.has_cell = cursor_cell(codec, cursor, row, &node.cell);
     return isb__trie_add(&codec->trie, cursor->parent, cursor->byte, &node, row, &cursor->node);
@@ -82,23 +84,20 @@ static isb_status lane_row(isb__codec *codec, isb__lane *lane, const uint16_t **
     return *row ? cursor_cache(codec, &lane->cursor, *row) : ISB_OK;
 }
 
-isb_status isb__windows_begin_document(isb__codec *codec, isb__lane *lane) {
-    ISB_TRY(isb__codec_prepare(codec));
-    if (codec->cached && codec->trie.n_blocks == 0) {
-        uint32_t root;
-        const isb__trie_node node = {.has_cell = false}; /* a window has at least one byte */
-        ISB_TRY(isb__trie_add(&codec->trie, 0, 0, &node, codec->root_first, &root));
-    }
-    isb__lane_new_context(lane, 0);
-    return ISB_OK;
+/* Follows the length that three of four windows reach, by steps of which one down undoes three up. */
+static void learn_length(isb__worker *worker, size_t length) {
+    const int64_t likely = worker->likely_length, step = likely / 256 + 1;
+    worker->likely_length += (int64_t)(length < 4096 ? length : 4096) * 16 > likely ? step
+                             : likely > 3 * step                                    ? -3 * step
+                                                                                    : 0;
 }
 
 /* The window is over and `length` bytes long. */
-static void next_window(isb__codec *codec, isb__lane *lane, size_t length) {
+static void next_window(isb__worker *worker, isb__lane *lane, size_t length) {
     lane->start += length;
     ++lane->n_windows;
-    codec->mean_length += ((int64_t)(length < 4096 ? length : 4096) * 16 - codec->mean_length) / 16;
-    if (++lane->windows_in_context == codec->params.reset_windows) {
+    learn_length(worker, length);
+    if (++lane->windows_in_context == worker->codec->params.reset_windows) {
         lane->windows_in_context = 0;
         isb__lane_new_context(lane, lane->start);
     }
@@ -131,7 +130,7 @@ static isb_status decode_step(const isb__codec *codec, isb__cursor *cursor, cons
     return ISB_OK;
 }
 
-void isb__windows_begin_cell(isb__codec *codec, isb__lane *lane, isb__u192 cell) {
+void isb__windows_begin_cell(const isb__codec *codec, isb__lane *lane, isb__u192 cell) {
     cursor_begin(codec, &lane->cursor);
     lane->cell = cell;
     lane->matched = false;
@@ -161,15 +160,15 @@ static isb_status decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_n
     return ISB_OK;
 }
 
-isb_status isb__windows_decode_cell(isb__codec *codec, isb__lane *lane, size_t limit_nbytes,
+isb_status isb__windows_decode_cell(isb__worker *worker, isb__lane *lane, size_t limit_nbytes,
                                     bool *done, isb_status *status) {
     *done = false;
     *status = ISB_OK;
-    ISB_TRY(decode_cell(codec, lane, limit_nbytes, done, status));
+    ISB_TRY(decode_cell(worker->codec, lane, limit_nbytes, done, status));
     if (!*done) return ISB_OK;
     lane->in_window = false;
-    if (*status == ISB_ERR_UNDECODABLE) lane->text_nbytes = lane->start;
-    next_window(codec, lane, lane->text_nbytes - lane->start);
+    if (*status == ISB_ERR_UNDECODABLE) isb__lane_drop_window(lane);
+    next_window(worker, lane, lane->text_nbytes - lane->start);
     return ISB_OK;
 }
 
@@ -189,25 +188,28 @@ static uint64_t count_windows(const isb__codec *codec, const isb__ids_view *code
     return n_windows;
 }
 
-isb_status isb__windows_start_decode(isb__codec *codec, isb__lane *lane, isb__job *job) {
-    lane->windows_left = count_windows(codec, &job->codes[lane->document], &lane->final_status);
-    return isb__windows_begin_document(codec, lane);
+isb_status isb__windows_start_decode(isb__worker *worker, isb__lane *lane, isb__job *job) {
+    const isb__ids_view *codes = &job->codes[lane->document];
+    lane->windows_left = count_windows(worker->codec, codes, &lane->final_status);
+    isb__lane_new_context(lane, 0);
+    return ISB_OK;
 }
 
-isb_status isb__windows_decode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {
+isb_status isb__windows_decode(isb__worker *worker, isb__lane *lane, isb__job *job, bool *done) {
+    const isb__codec *codec = worker->codec;
     const int n = codec->params.token_nbits, b = codec->params.window_nbits;
     const uint32_t *ids = job->codes[lane->document].ids;
     isb_status status = ISB_OK;
     while (lane->windows_left > 0 && status == ISB_OK) {
         if (!lane->in_window) {
-            ISB_TRY(isb__check_cancel(codec->ctx));
+            ISB_TRY(isb__job_check(job));
             isb__windows_begin_cell(codec, lane,
                                     isb__bits_get(ids, n, lane->n_windows * (uint64_t)b, b));
         }
         const size_t before = lane->text_nbytes;
         bool window_done;
-        ISB_TRY(isb__windows_decode_cell(codec, lane, job->limit_nbytes, &window_done, &status));
-        job->bytes_done += lane->text_nbytes > before ? lane->text_nbytes - before : 0;
+        ISB_TRY(isb__windows_decode_cell(worker, lane, job->limit_nbytes, &window_done, &status));
+        worker->n_new_bytes += lane->text_nbytes > before ? lane->text_nbytes - before : 0;
         if (!window_done) return ISB_OK;
         --lane->windows_left;
     }
@@ -218,29 +220,30 @@ isb_status isb__windows_decode(isb__codec *codec, isb__lane *lane, isb__job *job
 
 /* ---- encoding ---- */
 
-isb_status isb__windows_start_encode(isb__codec *codec, isb__lane *lane, isb__job *job) {
+isb_status isb__windows_start_encode(isb__worker *worker, isb__lane *lane, isb__job *job) {
     lane->text = job->texts[lane->document].data;
     lane->text_nbytes = job->texts[lane->document].nbytes;
-    isb__bits_begin(&lane->bits, codec->params.token_nbits);
-    ISB_TRY(isb__windows_begin_document(codec, lane));
-    cursor_begin(codec, &lane->cursor);
+    isb__bits_begin(&lane->bits, worker->codec->params.token_nbits);
+    isb__lane_new_context(lane, 0);
+    cursor_begin(worker->codec, &lane->cursor);
     return ISB_OK;
 }
 
-/* Asks for the row at q and some after it: to the likely end of what M1's context is needed for. */
-static void want_ahead(const isb__codec *codec, isb__lane *lane, size_t q) {
-    size_t ahead = MAX_LOOK_AHEAD;
-    if (codec->params.reset_windows > 0) {
-        const size_t windows = (size_t)(codec->params.reset_windows - lane->windows_in_context);
-        const size_t length = (size_t)codec->mean_length * 5 / 64 + 2;
-        const size_t depth = q - lane->start;
-        const size_t likely = length * (windows < MAX_LOOK_AHEAD ? windows : MAX_LOOK_AHEAD);
-        ahead = likely > depth ? likely - depth : 0;
-        if (ahead < 2 + depth / 2) ahead = 2 + depth / 2;
-        if (ahead > MAX_LOOK_AHEAD) ahead = MAX_LOOK_AHEAD;
+/* Asks for the row at q and some after it: in one run to where the context is likely to be needed
+ * still, and from there in steps. */
+static void want_ahead(const isb__worker *worker, isb__lane *lane, size_t q) {
+    const size_t depth = q - lane->start, left = lane->text_nbytes - q;
+    const int reset = worker->codec->params.reset_windows;
+    size_t n = MAX_RUN;
+    if (reset > 0) {
+        const size_t windows = (size_t)(reset - lane->windows_in_context);
+        const size_t length = (size_t)worker->likely_length / 16;
+        const size_t likely = length * (windows < MAX_RUN ? windows : MAX_RUN);
+        const size_t step = GROUP / worker->n_busy;
+        n = step < 1 ? 1 : step < MAX_STEP ? step : MAX_STEP;
+        if (likely > depth + n) n = likely - depth < MAX_RUN ? likely - depth : MAX_RUN;
     }
-    const size_t left = lane->text_nbytes - q;
-    isb__lane_want(lane, q, q + (ahead < left ? ahead : left));
+    isb__lane_want(lane, q, q + (left < n ? left : n - 1));
 }
 
 /* Takes note of the cursor's node as a place where the window may end. */
@@ -273,7 +276,8 @@ static bool window_decodes(const isb__codec *codec, isb__lane *lane, size_t leng
     }
 }
 
-static isb_status close_window(isb__codec *codec, isb__lane *lane, isb__job *job) {
+static isb_status close_window(isb__worker *worker, isb__lane *lane, isb__job *job) {
+    isb__codec *codec = worker->codec;
     size_t length = lane->best_length;
     const isb__u192 cell = lane->best_cell;
     if (codec->params.variant == ISB__DELAY) {
@@ -281,33 +285,34 @@ static isb_status close_window(isb__codec *codec, isb__lane *lane, isb__job *job
     }
     if (codec->check_windows) {
         const bool fine = window_decodes(codec, lane, length, cell);
-        ++codec->stats.windows_checked;
-        codec->stats.windows_failed += !fine;
+        ++worker->stats.windows_checked;
+        worker->stats.windows_failed += !fine;
         if (!fine) lane->failed = true;
     }
     ISB_TRY(isb__bits_put(codec->ctx, &lane->bits, cell, codec->params.window_nbits));
-    next_window(codec, lane, length);
-    job->bytes_done += length;
+    next_window(worker, lane, length);
+    worker->n_new_bytes += length;
     cursor_begin(codec, &lane->cursor);
-    return isb__check_cancel(codec->ctx);
+    return isb__job_check(job);
 }
 
-isb_status isb__windows_encode(isb__codec *codec, isb__lane *lane, isb__job *job, bool *done) {
+isb_status isb__windows_encode(isb__worker *worker, isb__lane *lane, isb__job *job, bool *done) {
+    isb__codec *codec = worker->codec;
     while (lane->start < lane->text_nbytes) {
         const size_t q = lane->start + lane->cursor.window.depth;
         const uint16_t *row = NULL;
         ISB_TRY(lane_row(codec, lane, &row));
         if (!row) {
-            want_ahead(codec, lane, q);
+            want_ahead(worker, lane, q);
             return ISB_OK;
         }
         ISB_TRY(visit(codec, lane, row));
         if (q < lane->text_nbytes && cursor_descend(codec, &lane->cursor, row, lane->text[q]))
             continue;
-        ISB_TRY(close_window(codec, lane, job));
+        ISB_TRY(close_window(worker, lane, job));
     }
-    codec->stats.documents_checked += codec->check_windows;
-    codec->stats.documents_failed += lane->failed;
+    worker->stats.documents_checked += codec->check_windows;
+    worker->stats.documents_failed += lane->failed;
     *done = true;
     return ISB_OK;
 }

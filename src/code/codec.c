@@ -1,4 +1,4 @@
-/* The codec: parameters, the lanes' wavefront, outputs, statistics. */
+/* The codec: parameters, life, statistics, and what its calls ask of the workers. */
 #include "code/codec.h"
 
 #include <string.h>
@@ -53,21 +53,44 @@ static isb_status check_source(isb_context *ctx, const isb__code_params *params,
     if (!source) return isb__fail(ctx, ISB_ERR_ARGUMENT, "this code needs an M1");
     const int n_symbols = params->kind == ISB__CODE_AC ? ISB__N_SYMBOLS : ISB__N_BYTES;
     if (source->n_symbols < n_symbols || source->n_symbols > ISB__N_SYMBOLS ||
-        source->max_streams == 0) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT,
-                         "M1 has %d symbols and %zu streams; this code needs %d and at least 1",
-                         source->n_symbols, source->max_streams, n_symbols);
+        source->max_streams == 0 || source->n_workers == 0) {
+        return isb__fail(
+            ctx, ISB_ERR_ARGUMENT,
+            "M1 has %d symbols, %zu streams and %zu workers; this code needs %d, 1 and 1",
+            source->n_symbols, source->max_streams, source->n_workers, n_symbols);
     }
     return check_range(ctx, "M1's precision in bits", source->precision_nbits, 8,
                        ISB__CDF_PRECISION);
 }
 
-static isb_status allocate_lanes(isb__codec *codec, size_t n) {
-    ISB_TRY(isb__alloc_array(codec->ctx, n, sizeof *codec->owners, &codec->owners));
+/* Divides lanes and requests among the workers. */
+static void divide_lanes(isb__codec *codec) {
+    const size_t W = codec->n_workers, n = codec->n_lanes;
+    for (size_t i = 0; i < n; i++) codec->lanes[i].slot = i;
+    for (size_t w = 0; w < W; w++) {
+        const size_t first = w * n / W;
+        codec->workers[w] = (isb__worker){.codec = codec,
+                                          .number = w,
+                                          .lanes = n > 0 ? codec->lanes + first : NULL,
+                                          .n_lanes = (w + 1) * n / W - first,
+                                          .requests = n > 0 ? codec->requests + first : NULL,
+                                          .likely_length = 16};
+    }
+}
+
+static isb_status allocate_workers(isb__codec *codec, const isb__cdf_source *source) {
+    const size_t n = source ? source->max_streams : 0;
+    const size_t n_threads = (size_t)isb__thread_count(codec->ctx);
+    size_t W = source ? source->n_workers : 1;
+    W = W < n_threads ? W : n_threads;
+    W = W < n || n == 0 ? W : n;
+    ISB_TRY(isb__alloc_array(codec->ctx, n, sizeof *codec->serials, &codec->serials));
     ISB_TRY(isb__alloc_array(codec->ctx, n, sizeof *codec->requests, &codec->requests));
     ISB_TRY(isb__alloc_array(codec->ctx, n, sizeof *codec->lanes, &codec->lanes));
     codec->n_lanes = n;
-    for (size_t i = 0; i < n; i++) codec->lanes[i].slot = i;
+    ISB_TRY(isb__alloc_array(codec->ctx, W, sizeof *codec->workers, &codec->workers));
+    codec->n_workers = W;
+    divide_lanes(codec);
     return ISB_OK;
 }
 
@@ -84,9 +107,8 @@ isb_status isb__codec_create(isb_context *ctx, const isb__code_params *params,
     const int b = params->window_nbits, P = params->precision_nbits;
     codec->first_precision = b < P ? b : P;
     codec->cached = params->kind == ISB__CODE_EQUAL_INFO && params->reset_windows == 1;
-    codec->mean_length = 8 * 16;
     isb__trie_init(&codec->trie, ctx, ISB__TRIE_LIMIT_NBYTES);
-    const isb_status status = allocate_lanes(codec, source ? source->max_streams : 0);
+    const isb_status status = allocate_workers(codec, source);
     if (status != ISB_OK) {
         isb__codec_free(codec);
         return status;
@@ -100,10 +122,13 @@ void isb__codec_free(isb__codec *codec) {
     if (!codec) return;
     isb_context *ctx = codec->ctx;
     for (size_t i = 0; i < codec->n_lanes; i++) isb__lane_free(ctx, &codec->lanes[i]);
+    for (size_t i = 0; i < codec->n_workers; i++) {
+        isb__arena_free(ctx, &codec->workers[i].ids);
+        isb__arena_free(ctx, &codec->workers[i].bytes);
+    }
     if (codec->source.free) codec->source.free(codec->source.self);
     isb__trie_free(&codec->trie);
-    void *const owned[] = {codec->owners, codec->requests, codec->lanes,  codec->cdfs,
-                           codec->ids,    codec->bytes,    codec->offsets};
+    void *const owned[] = {codec->serials, codec->requests, codec->lanes, codec->workers};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) isb__free(ctx, owned[i]);
     isb__free(ctx, codec);
 }
@@ -116,9 +141,19 @@ int64_t isb__codec_n_codes(const isb__codec *codec) {
 const isb__code_params *isb__codec_params(const isb__codec *codec) { return &codec->params; }
 
 void isb__codec_stats_get(const isb__codec *codec, isb__codec_stats *stats) {
-    *stats = codec->stats;
-    stats->cached_nodes = codec->trie.n_nodes - 1;
-    stats->cache_nbytes = isb__trie_nbytes(&codec->trie);
+    *stats = (isb__codec_stats){.cached_nodes = isb__trie_count(&codec->trie),
+                                .cache_nbytes = isb__trie_nbytes(&codec->trie)};
+    for (size_t i = 0; i < codec->n_workers; i++) {
+        const isb__codec_stats *part = &codec->workers[i].stats;
+        stats->bytes += part->bytes;
+        stats->tokens += part->tokens;
+        stats->windows += part->windows;
+        stats->windows_checked += part->windows_checked;
+        stats->windows_failed += part->windows_failed;
+        stats->documents_checked += part->documents_checked;
+        stats->documents_failed += part->documents_failed;
+        stats->m1_bytes += part->m1_bytes;
+    }
 }
 
 void isb__codec_check_windows(isb__codec *codec, int on) { codec->check_windows = on != 0; }
@@ -127,162 +162,123 @@ void isb__codec_limit_cache(isb__codec *codec, size_t limit_nbytes) {
     codec->trie.limit_nbytes = limit_nbytes;
 }
 
-/* ---- outputs ---- */
+/* ---- what the empty context says ---- */
 
-/* The next `count` ids, or bytes, of the output array are the document's. */
-static void put_ids(isb__codec *codec, isb__job *job, size_t document, size_t count) {
-    codec->offsets[document] = job->out_count;
-    job->encoded[document].count = count;
-    job->out_count += count;
-    codec->stats.bytes += job->texts[document].nbytes;
-    codec->stats.tokens += count;
-}
-
-static void put_bytes(isb__codec *codec, isb__job *job, size_t document, size_t count) {
-    codec->offsets[document] = job->out_count;
-    job->decoded[document].nbytes = count;
-    job->out_count += count;
-}
-
-static isb_status put_document(isb__codec *codec, isb__lane *lane, isb__job *job) {
-    const size_t n_windows = (size_t)lane->n_windows;
-    if (job->encoded) {
-        const size_t count = lane->bits.count, end = job->out_count + count;
-        ISB_TRY(isb__grow_array(codec->ctx, end, sizeof *codec->ids, &codec->ids_capacity,
-                                &codec->ids));
-        if (count > 0)
-            memcpy(codec->ids + job->out_count, lane->bits.ids, count * sizeof *codec->ids);
-        put_ids(codec, job, lane->document, count);
-        job->encoded[lane->document].n_windows = n_windows;
-        codec->stats.windows += n_windows;
-    } else {
-        const size_t count = lane->text_nbytes, end = job->out_count + count;
-        ISB_TRY(isb__grow_array(codec->ctx, end, 1, &codec->bytes_capacity, &codec->bytes));
-        if (count > 0) memcpy(codec->bytes + job->out_count, lane->bytes, count);
-        put_bytes(codec, job, lane->document, count);
-        job->decoded[lane->document].n_windows = n_windows;
-        job->decoded[lane->document].status = lane->final_status;
-    }
+static isb_status ask_root(isb__codec *codec) {
+    const isb__cdf_source *source = &codec->source;
+    const isb__code_params *params = &codec->params;
+    const isb__cdf_request request = {.restart = 1, .n_cdfs = 1, .cdfs = codec->root};
+    ++codec->serials[0];
+    ISB_TRY(source->evaluate(source->self, 0, 1, &request));
+    codec->has_root = true;
+    if (params->kind != ISB__CODE_EQUAL_INFO) return ISB_OK;
+    isb__cdf_row(codec->root, source->n_symbols, source->precision_nbits, params->precision_nbits,
+                 codec->root_row);
+    isb__cdf_first_row(codec->root_row, params->precision_nbits, codec->first_precision,
+                       codec->first_row);
     return ISB_OK;
 }
 
-/* The output array has its final place only when the last document is in. */
-static void set_pointers(const isb__codec *codec, isb__job *job) {
-    for (size_t i = 0; i < job->n; i++) {
-        if (job->encoded) {
-            job->encoded[i].ids = codec->ids + codec->offsets[i];
-        } else {
-            job->decoded[i].bytes = codec->bytes + codec->offsets[i];
-        }
-    }
-}
-
-/* ---- the wavefront ---- */
-
-/* Runs the lane, document after document, until it wants M1 or no document is left. */
-static isb_status advance_lane(isb__codec *codec, isb__lane *lane, isb__job *job, size_t *next) {
-    for (;;) {
-        ISB_TRY(isb__check_cancel(codec->ctx));
-        if (!lane->busy) {
-            if (*next == job->n) return ISB_OK;
-            isb__lane_reset(lane);
-            lane->document = (*next)++;
-            lane->busy = true;
-            ISB_TRY(job->start(codec, lane, job));
-        }
-        bool done = false;
-        ISB_TRY(job->advance(codec, lane, job, &done));
-        if (!done) return ISB_OK;
-        lane->busy = false;
-        ISB_TRY(put_document(codec, lane, job));
-    }
-}
-
-static isb_status run_lanes(isb__codec *codec, isb__job *job) {
-    const size_t n_lanes = codec->n_lanes < job->n ? codec->n_lanes : job->n;
-    size_t next = 0, n_busy = n_lanes;
-    for (size_t i = 0; i < n_lanes; i++) codec->lanes[i].busy = codec->lanes[i].wanting = false;
-    while (n_busy > 0) {
-        n_busy = 0;
-        for (size_t i = 0; i < n_lanes; i++) {
-            ISB_TRY(advance_lane(codec, &codec->lanes[i], job, &next));
-            n_busy += codec->lanes[i].busy;
-        }
-        ISB_TRY(isb__lanes_evaluate(codec, codec->lanes, n_lanes));
-        if (job->progress) job->progress(job->user, (double)job->bytes_done);
-    }
-    return ISB_OK;
+isb_status isb__codec_prepare(isb__codec *codec, size_t n_more) {
+    if (!codec->has_root) ISB_TRY(ask_root(codec));
+    if (!codec->cached) return ISB_OK;
+    ISB_TRY(isb__trie_reserve(&codec->trie, n_more + 1));
+    if (isb__trie_count(&codec->trie) > 0) return ISB_OK;
+    uint32_t root;
+    const isb__trie_node node = {.has_cell = false}; /* a window has at least one byte */
+    return isb__trie_add(&codec->trie, 0, 0, &node, codec->first_row, &root);
 }
 
 /* ---- bytes ---- */
 
-static isb_status encode_bytes(isb__codec *codec, isb__job *job) {
-    size_t total = 0;
-    for (size_t i = 0; i < job->n; i++) total += job->texts[i].nbytes;
-    ISB_TRY(
-        isb__grow_array(codec->ctx, total, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
+static isb_status encode_bytes(isb__job *job) {
+    isb__worker *worker = &job->codec->workers[0];
     for (size_t i = 0; i < job->n; i++) {
         const isb__bytes_view text = job->texts[i];
-        for (size_t j = 0; j < text.nbytes; j++) codec->ids[job->out_count + j] = text.data[j];
-        put_ids(codec, job, i, text.nbytes);
+        uint32_t *ids = NULL;
+        if (text.nbytes > SIZE_MAX / sizeof *ids)
+            return isb__fail(job->codec->ctx, ISB_ERR_NO_MEMORY, "document %zu is too large", i);
+        ISB_TRY(isb__job_check(job));
+        ISB_TRY(isb__arena_take(job->codec->ctx, &worker->ids, text.nbytes * sizeof *ids, &ids));
+        for (size_t j = 0; j < text.nbytes; j++) ids[j] = text.data[j];
+        job->encoded[i] = (isb__encoded){.ids = ids, .count = text.nbytes};
+        worker->stats.bytes += text.nbytes;
+        worker->stats.tokens += text.nbytes;
     }
     return ISB_OK;
 }
 
-static isb_status decode_bytes(isb__codec *codec, isb__job *job) {
+static isb_status decode_bytes(isb__job *job) {
+    isb__worker *worker = &job->codec->workers[0];
     for (size_t i = 0; i < job->n; i++) {
         const isb__ids_view code = job->codes[i];
         const size_t count = code.count < job->limit_nbytes ? code.count : job->limit_nbytes;
-        ISB_TRY(isb__grow_array(codec->ctx, job->out_count + count, 1, &codec->bytes_capacity,
-                                &codec->bytes));
-        uint8_t *bytes = codec->bytes + job->out_count;
+        uint8_t *bytes = NULL;
         size_t valid = 0;
+        ISB_TRY(isb__job_check(job));
+        ISB_TRY(isb__arena_take(job->codec->ctx, &worker->bytes, count, &bytes));
         while (valid < count && code.ids[valid] < ISB__N_BYTES) {
             bytes[valid] = (uint8_t)code.ids[valid];
             ++valid;
         }
-        put_bytes(codec, job, i, valid);
-        job->decoded[i].status = valid == code.count ? ISB_OK : ISB_ERR_CORRUPT;
+        job->decoded[i] = (isb__decoded){
+            bytes, valid, 0, valid == code.count ? ISB_OK : ISB_ERR_CORRUPT};
     }
     return ISB_OK;
 }
 
 /* ---- calls ---- */
 
-static isb_status run_job(isb__codec *codec, isb__job *job,
-                          isb_status (*run)(isb__codec *codec, isb__job *job)) {
-    ISB_TRY(isb__check_cancel(codec->ctx));
-    ISB_TRY(isb__grow_array(codec->ctx, job->n, sizeof *codec->offsets, &codec->offsets_capacity,
-                            &codec->offsets));
-    /* A document may be empty: its pointer is valid all the same. */
-    ISB_TRY(isb__grow_array(codec->ctx, 1, sizeof *codec->ids, &codec->ids_capacity, &codec->ids));
-    ISB_TRY(isb__grow_array(codec->ctx, 1, 1, &codec->bytes_capacity, &codec->bytes));
-    ISB_TRY(run(codec, job));
-    set_pointers(codec, job);
-    return ISB_OK;
+static void begin_job(isb__job *job) {
+    isb__codec *codec = job->codec;
+    atomic_init(&job->next, 0);
+    atomic_init(&job->bytes_done, 0);
+    atomic_init(&job->failed, false);
+    for (size_t i = 0; i < codec->n_workers; i++) {
+        isb__worker *worker = &codec->workers[i];
+        isb__arena_reset(codec->ctx, job->encoded ? &worker->ids : &worker->bytes);
+    }
 }
 
 isb_status isb__codec_encode(isb__codec *codec, size_t n, const isb__bytes_view *documents,
                              isb__encoded *out, void (*progress)(void *user, double done),
                              void *user) {
-    isb__job job = {.n = n, .texts = documents, .encoded = out, .progress = progress, .user = user};
+    isb__job job = {.codec = codec,
+                    .n = n,
+                    .texts = documents,
+                    .encoded = out,
+                    .progress = progress,
+                    .user = user};
     if (n > 0) memset(out, 0, n * sizeof *out);
-    if (codec->params.kind == ISB__CODE_BYTES) return run_job(codec, &job, encode_bytes);
+    begin_job(&job);
+    if (codec->params.kind == ISB__CODE_BYTES) return encode_bytes(&job);
     const bool ac = codec->params.kind == ISB__CODE_AC;
     job.start = ac ? isb__ac_start_encode : isb__windows_start_encode;
     job.advance = ac ? isb__ac_encode : isb__windows_encode;
-    return run_job(codec, &job, run_lanes);
+    size_t total = 0; /* a byte adds a prefix at most */
+    for (size_t i = 0; i < n; i++) total += documents[i].nbytes;
+    ISB_TRY(isb__codec_prepare(codec, total));
+    return isb__job_run(&job);
 }
 
 isb_status isb__codec_decode(isb__codec *codec, size_t n, const isb__ids_view *documents,
                              size_t limit_nbytes, isb__decoded *out,
                              void (*progress)(void *user, double done), void *user) {
-    isb__job job = {.n = n, .codes = documents, .decoded = out, .progress = progress, .user = user};
-    job.limit_nbytes = limit_nbytes ? limit_nbytes : DEFAULT_LIMIT_NBYTES;
+    isb__job job = {.codec = codec,
+                    .n = n,
+                    .codes = documents,
+                    .decoded = out,
+                    .progress = progress,
+                    .user = user,
+                    .limit_nbytes = limit_nbytes ? limit_nbytes : DEFAULT_LIMIT_NBYTES};
     if (n > 0) memset(out, 0, n * sizeof *out);
-    if (codec->params.kind == ISB__CODE_BYTES) return run_job(codec, &job, decode_bytes);
+    begin_job(&job);
+    if (codec->params.kind == ISB__CODE_BYTES) return decode_bytes(&job);
     const bool ac = codec->params.kind == ISB__CODE_AC;
     job.start = ac ? isb__ac_start_decode : isb__windows_start_decode;
     job.advance = ac ? isb__ac_decode : isb__windows_decode;
-    return run_job(codec, &job, run_lanes);
+    size_t total = 0; /* text seldom has more bytes than its code has bits */
+    for (size_t i = 0; i < n; i++) total += documents[i].count;
+    ISB_TRY(isb__codec_prepare(codec, total * (size_t)codec->params.token_nbits));
+    return isb__job_run(&job);
 }

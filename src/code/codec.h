@@ -60,7 +60,7 @@ typedef struct isb__ids_view {
     size_t count;
 } isb__ids_view;
 
-/* Output of one document; memory is the codec's and lasts until its next call. */
+/* Output of one document; memory is the codec's and lasts until its next encoding, or decoding. */
 typedef struct isb__encoded {
     const uint32_t *ids;
     size_t count;

@@ -3,6 +3,8 @@
 
 #include "code/codec_state.h"
 
+enum { ROOM = 1024 /* prefixes; a window that needs more is not cached whole */ };
+
 struct isb__decode_stream {
     isb__codec *codec;
     isb__lane lane;
@@ -22,7 +24,7 @@ isb_status isb__decode_stream_create(isb__codec *codec, isb__decode_stream **str
     ISB_TRY(isb__alloc(codec->ctx, sizeof *stream, &stream));
     stream->codec = codec;
     if (codec->n_lanes > 0)
-        stream->lane.slot = codec->last_serial % codec->n_lanes; /* spread streams over M1's */
+        stream->lane.slot = codec->n_streams_made++ % codec->n_lanes; /* spread over M1's */
     *stream_out = stream;
     return ISB_OK;
 }
@@ -44,18 +46,20 @@ static void drop_old_bytes(isb__lane *lane) {
 
 static isb_status decode_window(isb__decode_stream *stream, isb__u192 cell) {
     isb__codec *codec = stream->codec;
+    isb__worker *worker = &codec->workers[0];
     isb__lane *lane = &stream->lane;
+    ISB_TRY(isb__codec_prepare(codec, ROOM));
     isb__windows_begin_cell(codec, lane, cell);
     for (;;) {
         bool done;
         isb_status status;
         ISB_TRY(isb__check_cancel(codec->ctx));
-        ISB_TRY(isb__windows_decode_cell(codec, lane, SIZE_MAX, &done, &status));
+        ISB_TRY(isb__windows_decode_cell(worker, lane, SIZE_MAX, &done, &status));
         if (done && status == ISB_OK) return ISB_OK;
         if (done)
             return isb__fail(codec->ctx, status, "no text has the code of window %llu",
                              (unsigned long long)lane->n_windows);
-        ISB_TRY(isb__lanes_evaluate(codec, lane, 1));
+        ISB_TRY(isb__lanes_evaluate(worker, lane, 1));
     }
 }
 
@@ -77,7 +81,7 @@ static isb_status push_bits(isb__decode_stream *stream, uint32_t id) {
 static isb_status push_window_bits(isb__decode_stream *stream, uint32_t id, const uint8_t **bytes,
                                    size_t *nbytes) {
     isb__lane *lane = &stream->lane;
-    if (!stream->begun) ISB_TRY(isb__windows_begin_document(stream->codec, lane));
+    if (!stream->begun) isb__lane_new_context(lane, 0);
     stream->begun = true;
     drop_old_bytes(lane);
     const size_t before = lane->text_nbytes;

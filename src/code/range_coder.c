@@ -7,8 +7,7 @@
  * settled but for a carry and moves out.  A carry can run through 0xFF bytes only, so one byte is
  * cached and the 0xFF after it are counted.
  *
- * Borders are range * cdf >> P in 64 bits, not (range >> P) * cdf: nothing of the range is lost,
- * and the decoder finds a symbol by binary search over borders instead of by a division.
+ * Borders are range * cdf >> P in 64 bits, not (range >> P) * cdf: nothing of the range is lost.
  */
 #include "code/range_coder.h"
 
@@ -115,15 +114,15 @@ void isb__range_decoder_init(isb__range_decoder *decoder, const uint8_t *in, siz
 
 int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols,
                       int precision_nbits) {
-    /* border(x) <= code < border(end); a damaged code may lie after all, and is the last symbol. */
-    int x = 0, end = n_symbols;
-    while (end - x > 1) {
-        const int middle = (x + end) / 2;
-        if (border(decoder->range, cdf[middle], precision_nbits) <= decoder->code) {
-            x = middle;
-        } else {
-            end = middle;
-        }
+    /* The last x with border(x) <= code, that is with range * cdf[x] < (code + 1) 2^P: one division,
+     * and then a search without branches.  A damaged code may lie after all borders, and is the
+     * last symbol. */
+    const uint64_t end = (((uint64_t)decoder->code + 1) << precision_nbits) - 1;
+    const uint64_t target = end / decoder->range;
+    int x = 0;
+    for (int step = 256; step > 0; step /= 2) {
+        const int next = x + step < n_symbols ? x + step : x;
+        x = cdf[next] <= target ? next : x;
     }
     const uint32_t first = border(decoder->range, cdf[x], precision_nbits);
     decoder->range = border(decoder->range, cdf[x + 1], precision_nbits) - first;

@@ -33,7 +33,7 @@ typedef struct isb__range_decoder {
 } isb__range_decoder;
 
 void isb__range_decoder_init(isb__range_decoder *decoder, const uint8_t *in, size_t nbytes);
-/* The symbol whose [cdf[x], cdf[x+1]) holds the code; consumes it. */
+/* The symbol whose [cdf[x], cdf[x+1]) holds the code; consumes it.  n_symbols <= 512. */
 int isb__range_decode(isb__range_decoder *decoder, const uint32_t *cdf, int n_symbols,
                       int precision_nbits);
 uint64_t isb__range_decoder_tell(const isb__range_decoder *decoder);

@@ -6,26 +6,6 @@
 
 enum { CELL_NBITS = 32 };
 
-isb__u192 isb__u192_shift_left(isb__u192 a, int n) {
-    const int limbs = n / 64, bits = n % 64;
-    isb__u192 result = {{0, 0, 0}};
-    for (int i = 2; i >= limbs; i--) {
-        result.w[i] = a.w[i - limbs] << bits;
-        if (bits > 0 && i > limbs) result.w[i] |= a.w[i - limbs - 1] >> (64 - bits);
-    }
-    return result;
-}
-
-isb__u192 isb__u192_shift_right(isb__u192 a, int n) {
-    const int limbs = n / 64, bits = n % 64;
-    isb__u192 result = {{0, 0, 0}};
-    for (int i = 0; i + limbs < 3; i++) {
-        result.w[i] = a.w[i + limbs] >> bits;
-        if (bits > 0 && i + limbs < 2) result.w[i] |= a.w[i + limbs + 1] << (64 - bits);
-    }
-    return result;
-}
-
 isb__u192 isb__u192_multiply(isb__u192 a, uint32_t m) {
     isb__u192 result;
     uint64_t carry = 0; /* < 2^32 */

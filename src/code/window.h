@@ -54,8 +54,24 @@ static inline int isb__u192_compare(isb__u192 a, isb__u192 b) {
     return (a.w[0] > b.w[0]) - (a.w[0] < b.w[0]);
 }
 /* 0 <= n < 192. */
-isb__u192 isb__u192_shift_left(isb__u192 a, int n);
-isb__u192 isb__u192_shift_right(isb__u192 a, int n);
+static inline isb__u192 isb__u192_shift_left(isb__u192 a, int n) {
+    const int limbs = n / 64, bits = n % 64;
+    isb__u192 result = {{0, 0, 0}};
+    for (int i = 2; i >= limbs; i--) {
+        result.w[i] = a.w[i - limbs] << bits;
+        if (bits > 0 && i > limbs) result.w[i] |= a.w[i - limbs - 1] >> (64 - bits);
+    }
+    return result;
+}
+static inline isb__u192 isb__u192_shift_right(isb__u192 a, int n) {
+    const int limbs = n / 64, bits = n % 64;
+    isb__u192 result = {{0, 0, 0}};
+    for (int i = 0; i + limbs < 3; i++) {
+        result.w[i] = a.w[i + limbs] >> bits;
+        if (bits > 0 && i + limbs < 2) result.w[i] |= a.w[i + limbs + 1] << (64 - bits);
+    }
+    return result;
+}
 /* a * m modulo 2^192. */
 isb__u192 isb__u192_multiply(isb__u192 a, uint32_t m);
 /* The number of bits of a: 0 for 0, else 1 + floor(log2 a). */

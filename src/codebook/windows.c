@@ -46,8 +46,7 @@ static void make_row(const compiler *c, size_t depth, const uint32_t *cdf, uint1
                      int *precision) {
     const int b = c->params->window_nbits;
     *precision = c->params->precision_nbits;
-    isb__cdf_row(cdf, c->source->n_symbols, c->source->precision_nbits, ISB__N_BYTES, *precision,
-                 row);
+    isb__cdf_row(cdf, c->source->n_symbols, c->source->precision_nbits, *precision, row);
     if (depth > 0 || b >= *precision) return;
     isb__cdf_first_row(row, *precision, b, row);
     *precision = b;
