@@ -13,9 +13,11 @@ enum { ROUNDS = 300, N_SYMBOLS = 257, SLOTS = ISB__KEY_GROUP };
 
 static const isb__int8_ops *ref;
 
-static void report(const isb__int8_ops *ops, const char *what, size_t size0, size_t size1, size_t size2, int ok) {
+static void report(const isb__int8_ops *ops, const char *what, size_t size0, size_t size1,
+                   size_t size2, int ok) {
     char detail[120];
-    snprintf(detail, sizeof detail, "%s on %s, %zu, %zu, %zu", what, ops->tier, size0, size1, size2);
+    snprintf(detail, sizeof detail, "%s on %s, %zu, %zu, %zu", what, ops->tier, size0, size1,
+             size2);
     check_report(ok, __FILE__, __LINE__, "kernel agrees", detail);
 }
 
@@ -26,7 +28,9 @@ static int same_floats(size_t n, const float *a, const float *b) {
     }
     return 1;
 }
-static int same_bytes(size_t n, const void *a, const void *b) { return n == 0 || memcmp(a, b, n) == 0; }
+static int same_bytes(size_t n, const void *a, const void *b) {
+    return n == 0 || memcmp(a, b, n) == 0;
+}
 
 static guard random_bytes(isb__rng *rng, size_t n) {
     guard g = guard_alloc(n);
@@ -36,9 +40,9 @@ static guard random_bytes(isb__rng *rng, size_t n) {
 
 /* How wild numbers are: plain ones, or any of these among them. */
 static float awkward_float(isb__rng *rng, uint64_t wildness) {
-    static const float special[] = {0.0f,    -0.0f,   1.0f,     -1.0f,    0.5f,  -0.34657359f, 87.0f,
-                                    -88.0f,  200.0f,  1e-20f,   FLT_MIN,  1e-40f, -1e-45f,     1e-31f,
-                                    8e-31f,  1e20f,   -3e38f,   FLT_MAX,  INFINITY, -INFINITY, NAN};
+    static const float special[] = {0.0f,   -0.0f,  1.0f,   -1.0f,   0.5f,     -0.34657359f, 87.0f,
+                                    -88.0f, 200.0f, 1e-20f, FLT_MIN, 1e-40f,   -1e-45f,      1e-31f,
+                                    8e-31f, 1e20f,  -3e38f, FLT_MAX, INFINITY, -INFINITY,    NAN};
     const size_t n_special = sizeof special / sizeof *special;
     if (isb__rng_below(rng, 16) >= wildness) return random_float(rng) * 4;
     return special[isb__rng_below(rng, wildness < 4 ? n_special - 6 : n_special)];
@@ -46,7 +50,8 @@ static float awkward_float(isb__rng *rng, uint64_t wildness) {
 static guard awkward_floats(isb__rng *rng, size_t n) {
     static const uint64_t choices[] = {0, 0, 1, 4, 16};
     const uint64_t wildness = choices[isb__rng_below(rng, 5)];
-    const float size = isb__rng_below(rng, 4) ? 1.0f : ldexpf(1.0f, (int)random_size(rng, 0, 250) - 140);
+    const float size =
+        isb__rng_below(rng, 4) ? 1.0f : ldexpf(1.0f, (int)random_size(rng, 0, 250) - 140);
     guard g = guard_alloc(n * sizeof(float));
     for (size_t i = 0; i < n; ++i) ((float *)g.data)[i] = awkward_float(rng, wildness) * size;
     return g;
@@ -54,17 +59,18 @@ static guard awkward_floats(isb__rng *rng, size_t n) {
 static guard random_ints(isb__rng *rng, size_t n, int64_t most) {
     guard g = guard_alloc(n * sizeof(int32_t));
     for (size_t i = 0; i < n; ++i) {
-        ((int32_t *)g.data)[i] = (int32_t)((int64_t)isb__rng_below(rng, (uint64_t)(2 * most + 1)) - most);
+        ((int32_t *)g.data)[i] =
+            (int32_t)((int64_t)isb__rng_below(rng, (uint64_t)(2 * most + 1)) - most);
     }
     return g;
 }
 static void free_all(guard **all, size_t n) {
     for (size_t i = 0; i < n; ++i) guard_free(all[i]);
 }
-#define FREE(...)                                        \
-    do {                                                 \
-        guard *all[] = {__VA_ARGS__};                    \
-        free_all(all, sizeof all / sizeof *all);         \
+#define FREE(...)                                \
+    do {                                         \
+        guard *all[] = {__VA_ARGS__};            \
+        free_all(all, sizeof all / sizeof *all); \
     } while (0)
 
 /* ---- products ---- */
@@ -93,7 +99,8 @@ static void test_product(const isb__int8_ops *ops, isb__rng *rng, size_t m, size
             for (size_t i = 0; i < k; ++i) sum += (int64_t)row[r * lda + i] * weights[j * k + i];
             ok &= got[r * ldc + j] == sum;
         }
-        for (size_t j = n_padded; r + 1 < m && j < ldc; ++j) ok &= (uint32_t)got[r * ldc + j] == 0xa5a5a5a5;
+        for (size_t j = n_padded; r + 1 < m && j < ldc; ++j)
+            ok &= (uint32_t)got[r * ldc + j] == 0xa5a5a5a5;
     }
     report(ops, "product", m, n, k, ok);
     FREE(&a, &w, &packed, &c);
@@ -104,7 +111,8 @@ static void test_products(const isb__int8_ops *ops, isb__rng *rng) {
         test_product(ops, rng, m, random_size(rng, 1, 100), random_size(rng, 1, 300));
     }
     for (int round = 0; round < 60; ++round) {
-        test_product(ops, rng, random_size(rng, 1, 8), random_size(rng, 1, 70), random_size(rng, 1, 1100));
+        test_product(ops, rng, random_size(rng, 1, 8), random_size(rng, 1, 70),
+                     random_size(rng, 1, 1100));
     }
     test_product(ops, rng, 3, 257, 256);
     test_product(ops, rng, 130, 33, 65);
@@ -113,7 +121,8 @@ static void test_products(const isb__int8_ops *ops, isb__rng *rng) {
 /* The largest sums that the limits of docs/m1.md allow, of both signs. */
 static void test_largest_product(const isb__int8_ops *ops) {
     enum { K = 32768, N = 16 };
-    guard a = guard_alloc(K), w = guard_alloc(N * K), packed = guard_alloc(ops->packed_nbytes(N, K));
+    guard a = guard_alloc(K), w = guard_alloc(N * K),
+          packed = guard_alloc(ops->packed_nbytes(N, K));
     int32_t *c = aligned_alloc(64, N * sizeof *c);
     memset(a.data, -128, K);
     memset(w.data, -128, K);
@@ -139,7 +148,8 @@ static void test_quantise(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
 }
 
 static void test_norm(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
-    guard x = awkward_floats(rng, n), gain = awkward_floats(rng, n), q0 = guard_alloc(n), q1 = guard_alloc(n);
+    guard x = awkward_floats(rng, n), gain = awkward_floats(rng, n), q0 = guard_alloc(n),
+          q1 = guard_alloc(n);
     const float eps = isb__rng_below(rng, 4) ? 1e-5f : 0.0f;
     const float s0 = ref->norm(n, x.data, gain.data, eps, q0.data);
     const float s1 = ops->norm(n, x.data, gain.data, eps, q1.data);
@@ -149,7 +159,8 @@ static void test_norm(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
 
 static void test_scale(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
     const size_t padded = isb__round_up(n, 16);
-    guard c = random_ints(rng, padded, INT32_MAX), w = awkward_floats(rng, padded), y0 = awkward_floats(rng, padded);
+    guard c = random_ints(rng, padded, INT32_MAX), w = awkward_floats(rng, padded),
+          y0 = awkward_floats(rng, padded);
     guard y1 = guard_alloc(padded * sizeof(float));
     const float s = awkward_float(rng, 4);
     memcpy(y1.data, y0.data, padded * sizeof(float));
@@ -163,7 +174,8 @@ static void test_scale(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
 }
 
 static void test_gate(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
-    guard gate = random_ints(rng, n, isb__rng_below(rng, 2) ? 2000 : INT32_MAX), up = random_ints(rng, n, 100000);
+    guard gate = random_ints(rng, n, isb__rng_below(rng, 2) ? 2000 : INT32_MAX),
+          up = random_ints(rng, n, 100000);
     guard w_gate = awkward_floats(rng, n), w_up = awkward_floats(rng, n);
     guard h0 = guard_alloc(n * sizeof(float)), h1 = guard_alloc(n * sizeof(float));
     const float s = isb__rng_below(rng, 4) ? 1e-3f : awkward_float(rng, 4);
@@ -177,7 +189,8 @@ static void test_gate(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
 }
 
 static void test_exp(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
-    guard x = awkward_floats(rng, n), y0 = guard_alloc(n * sizeof(float)), y1 = guard_alloc(n * sizeof(float));
+    guard x = awkward_floats(rng, n), y0 = guard_alloc(n * sizeof(float)),
+          y1 = guard_alloc(n * sizeof(float));
     for (size_t i = 0; i < n; ++i) ((float *)x.data)[i] *= 25;
     ref->exp(n, x.data, y0.data);
     ops->exp(n, x.data, y1.data);
@@ -190,7 +203,8 @@ static void test_exp(const isb__int8_ops *ops, isb__rng *rng, size_t n) {
 /* ---- attention ---- */
 
 static void test_stores(const isb__int8_ops *ops, isb__rng *rng, size_t D) {
-    guard row = random_bytes(rng, D), keys = random_bytes(rng, D * SLOTS), values = random_bytes(rng, D * SLOTS);
+    guard row = random_bytes(rng, D), keys = random_bytes(rng, D * SLOTS),
+          values = random_bytes(rng, D * SLOTS);
     guard keys0 = guard_alloc(D * SLOTS), values0 = guard_alloc(D * SLOTS);
     const size_t slot = (size_t)isb__rng_below(rng, SLOTS);
     const int8_t *x = row.data;
@@ -216,7 +230,8 @@ static void test_scores(const isb__int8_ops *ops, isb__rng *rng, size_t D, size_
         const uint8_t *group = (const uint8_t *)keys.data + slot / SLOTS * SLOTS * D;
         int64_t sum = 0;
         for (size_t d = 0; d < D; ++d) {
-            sum += ((int8_t *)q.data)[d] * ((int64_t)group[d / 4 * 64 + slot % SLOTS * 4 + d % 4] - 128);
+            sum += ((int8_t *)q.data)[d] *
+                   ((int64_t)group[d / 4 * 64 + slot % SLOTS * 4 + d % 4] - 128);
         }
         ok &= ((int32_t *)scores.data)[slot] == sum;
     }
@@ -224,9 +239,11 @@ static void test_scores(const isb__int8_ops *ops, isb__rng *rng, size_t D, size_
     FREE(&q, &keys, &scores);
 }
 
-static void test_mix(const isb__int8_ops *ops, isb__rng *rng, size_t D, size_t n_groups, int accumulate) {
+static void test_mix(const isb__int8_ops *ops, isb__rng *rng, size_t D, size_t n_groups,
+                     int accumulate) {
     const size_t n_slots = n_groups * SLOTS;
-    guard high = random_bytes(rng, n_slots), low = random_bytes(rng, n_slots), values = random_bytes(rng, n_slots * D);
+    guard high = random_bytes(rng, n_slots), low = random_bytes(rng, n_slots),
+          values = random_bytes(rng, n_slots * D);
     guard sums = random_ints(rng, D, 1000000), start = guard_alloc(D * sizeof(int32_t));
     for (size_t i = 0; i < n_slots; ++i) ((uint8_t *)high.data)[i] &= 127;
     memcpy(start.data, sums.data, D * sizeof(int32_t));
@@ -256,18 +273,22 @@ static guard random_scales(isb__rng *rng, size_t n) {
 
 static void test_weights(const isb__int8_ops *ops, isb__rng *rng, size_t n_groups) {
     static const int32_t limits[] = {32767, 16383, 8191, 4095};
-    const size_t n = n_groups * SLOTS, begin = random_size(rng, 0, n - 1), end = random_size(rng, begin, n);
+    const size_t n = n_groups * SLOTS, begin = random_size(rng, 0, n - 1),
+                 end = random_size(rng, begin, n);
     const int32_t limit = limits[isb__rng_below(rng, 4)];
-    guard scores = random_ints(rng, n, isb__rng_below(rng, 4) ? 100 : INT32_MAX), bias = awkward_floats(rng, n);
+    guard scores = random_ints(rng, n, isb__rng_below(rng, 4) ? 100 : INT32_MAX),
+          bias = awkward_floats(rng, n);
     guard key_scales = random_scales(rng, n), value_scales = random_scales(rng, n);
-    guard work = awkward_floats(rng, n), high0 = guard_alloc(n), low0 = guard_alloc(n), high1 = guard_alloc(n),
-          low1 = guard_alloc(n);
+    guard work = awkward_floats(rng, n), high0 = guard_alloc(n), low0 = guard_alloc(n),
+          high1 = guard_alloc(n), low1 = guard_alloc(n);
     const float a = isb__rng_below(rng, 8) ? 0.03f : fabsf(awkward_float(rng, 3));
     const float *offsets = isb__rng_below(rng, 2) ? bias.data : NULL;
-    const float s0 = ref->weights(n_groups, begin, end, scores.data, a, key_scales.data, value_scales.data, offsets,
-                                  limit, work.data, high0.data, low0.data);
-    const float s1 = ops->weights(n_groups, begin, end, scores.data, a, key_scales.data, value_scales.data, offsets,
-                                  limit, work.data, high1.data, low1.data);
+    const float s0 =
+        ref->weights(n_groups, begin, end, scores.data, a, key_scales.data, value_scales.data,
+                     offsets, limit, work.data, high0.data, low0.data);
+    const float s1 =
+        ops->weights(n_groups, begin, end, scores.data, a, key_scales.data, value_scales.data,
+                     offsets, limit, work.data, high1.data, low1.data);
     report(ops, "weights", n_groups, begin, end,
            same_floats(1, &s0, &s1) && !isnan(s0) && same_bytes(n, high0.data, high1.data) &&
                same_bytes(n, low0.data, low1.data));
@@ -297,7 +318,8 @@ static void test_cdf_edges(const isb__int8_ops *ops) {
     CHECK_EQ(cdf[1], 65536 - 256); /* a sum of 0 counts as w[0] = 1 */
     for (size_t i = 0; i < N_SYMBOLS; ++i) z[i] = -3.0f;
     ops->cdf(z, cdf);
-    CHECK_EQ(cdf[1], 65536 - 256 * 255); /* 65279 / 257 is 254 and 1 / 257; the first gets what is left */
+    CHECK_EQ(cdf[1],
+             65536 - 256 * 255); /* 65279 / 257 is 254 and 1 / 257; the first gets what is left */
     CHECK_EQ(cdf[2], 65536 - 255 * 255);
     z[N_SYMBOLS - 1] = 100.0f;
     ops->cdf(z, cdf);
@@ -312,10 +334,10 @@ static void test_cdf_edges(const isb__int8_ops *ops) {
 /* Bits of e(x), computed from docs/m1.md in another language. */
 static void test_exp_values(void) {
     static const float known[][2] = {
-        {0x1p+0f, 0x1.5bf0a8p+1f}, {-0x1p+0f, 0x1.78b564p-2f},
-        {0x1p-1f, 0x1.a61298p+0f}, {-0x1.62e43p-2f, 0x1.6a09e6p-1f},
+        {0x1p+0f, 0x1.5bf0a8p+1f},        {-0x1p+0f, 0x1.78b564p-2f},
+        {0x1p-1f, 0x1.a61298p+0f},        {-0x1.62e43p-2f, 0x1.6a09e6p-1f},
         {0x1.921fb6p+1f, 0x1.724048p+4f}, {-0x1.44p+4f, 0x1.b93de2p-30f},
-        {0x1.5ep+6f, 0x1.2d7566p+126f}, {-0x1.5b999ap+6f, 0x1.8c1f12p-126f},
+        {0x1.5ep+6f, 0x1.2d7566p+126f},   {-0x1.5b999ap+6f, 0x1.8c1f12p-126f},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; ++i) {
         float y;
@@ -347,9 +369,11 @@ static void test_quantise_values(void) {
     CHECK(memcmp(q, expected, 8) == 0);
     const float tiny[4] = {0x1.fffffep-101f, 0, 0, 0}, least[4] = {0x1p-100f, -0x1p-101f, 0, 0};
     CHECK(ref->quantise(4, tiny, q) == 0.0f && q[0] == 0);
-    CHECK(ref->quantise(4, least, q) == 0x1p-100f / 127.0f && q[0] == 127 && q[1] == -64 && q[2] == 0);
+    CHECK(ref->quantise(4, least, q) == 0x1p-100f / 127.0f && q[0] == 127 && q[1] == -64 &&
+          q[2] == 0);
     const float huge[4] = {INFINITY, 1.0f, -1.0f, -INFINITY};
-    CHECK(isinf(ref->quantise(4, huge, q)) && q[0] == -127 && q[1] == 0 && q[2] == 0 && q[3] == -127);
+    CHECK(isinf(ref->quantise(4, huge, q)) && q[0] == -127 && q[1] == 0 && q[2] == 0 &&
+          q[3] == -127);
 }
 
 /* Within 4 float32 roundings and the rounding to int8 of the norm in double; and the order of the sum. */
@@ -376,7 +400,8 @@ static void test_norm_definition(isb__rng *rng) {
     for (int width = 8; width > 0; width /= 2) {
         for (int l = 0; l < width; ++l) lane[l] = lane[l] + lane[l + width];
     }
-    const float sv = ref->quantise(N, v, plain), expected = sv * (1.0f / sqrtf(lane[0] / 48.0f + 1e-5f));
+    const float sv = ref->quantise(N, v, plain),
+                expected = sv * (1.0f / sqrtf(lane[0] / 48.0f + 1e-5f));
     CHECK(same_floats(1, &s, &expected) && memcmp(q, plain, N) == 0);
 }
 
@@ -392,7 +417,8 @@ static void test_weights_definition(isb__rng *rng) {
         value_scales[i] = 1.5f + random_float(rng);
         bias[i] = random_float(rng);
     }
-    const float s = ref->weights(GROUPS, BEGIN, END, scores, 0.003f, key_scales, value_scales, bias, 32767, work, high, low);
+    const float s = ref->weights(GROUPS, BEGIN, END, scores, 0.003f, key_scales, value_scales, bias,
+                                 32767, work, high, low);
     double t[N], most = -1e300, sum = 0;
     for (size_t i = BEGIN; i < END; ++i) {
         t[i] = scores[i] * ((double)0.003f * (double)key_scales[i]) + (double)bias[i];
@@ -402,7 +428,8 @@ static void test_weights_definition(isb__rng *rng) {
     unsigned largest = 0;
     for (size_t i = 0; i < N; ++i) {
         const unsigned b = 256u * high[i] + low[i];
-        const double p = i < BEGIN || i >= END ? 0 : exp(t[i] - most) / sum * (double)value_scales[i];
+        const double p =
+            i < BEGIN || i >= END ? 0 : exp(t[i] - most) / sum * (double)value_scales[i];
         CHECK(fabs(b * (double)s - p) <= 0.51 * (double)s + 1e-4 * p);
         largest = b > largest ? b : largest;
     }

@@ -17,7 +17,8 @@
 #include "kernels/tiers.h"
 
 #if !defined(FLT_EVAL_METHOD) || FLT_EVAL_METHOD != 0
-#error "M1 needs floats without excess precision (FLT_EVAL_METHOD 0); on 32-bit x86: -msse2 -mfpmath=sse"
+#error \
+    "M1 needs floats without excess precision (FLT_EVAL_METHOD 0); 32-bit x86: -msse2 -mfpmath=sse; s390x: -fexcess-precision=fast"
 #endif
 #ifdef __FAST_MATH__
 #error "M1 needs IEEE-754 arithmetic: compile without -ffast-math"
@@ -147,8 +148,7 @@ static void scale_add(size_t n, const int32_t *restrict c, float s, const float 
 }
 
 static void gate_silu(size_t n, const int32_t *restrict gate, const int32_t *restrict up, float s,
-                      const float *restrict w_gate, const float *restrict w_up,
-                      float *restrict h) {
+                      const float *restrict w_gate, const float *restrict w_up, float *restrict h) {
     for (size_t i = 0; i < n; i += LANES) {
         for (size_t l = i; l < i + LANES; ++l) {
             const float g = (float)gate[l] * (s * w_gate[l]);
@@ -158,8 +158,7 @@ static void gate_silu(size_t n, const int32_t *restrict gate, const int32_t *res
 }
 
 static void gate_relu(size_t n, const int32_t *restrict gate, const int32_t *restrict up, float s,
-                      const float *restrict w_gate, const float *restrict w_up,
-                      float *restrict h) {
+                      const float *restrict w_gate, const float *restrict w_up, float *restrict h) {
     for (size_t i = 0; i < n; i += LANES) {
         for (size_t l = i; l < i + LANES; ++l) {
             const float g = (float)gate[l] * (s * w_gate[l]);
@@ -221,8 +220,7 @@ static float weights(size_t n_groups, size_t begin, size_t end, const int32_t *s
                      const float *key_scales, const float *value_scales, const float *bias,
                      int32_t limit, float *work, uint8_t *high, uint8_t *low) {
     uint32_t z;
-    const float top =
-        weigh(begin, end, scores_of, a, key_scales, value_scales, bias, work, &z);
+    const float top = weigh(begin, end, scores_of, a, key_scales, value_scales, bias, work, &z);
     memset(high, 0, n_groups * SLOTS);
     memset(low, 0, n_groups * SLOTS);
     if (!(top >= 0x1p-100f && top < INFINITY)) return 0.0f;
@@ -236,8 +234,8 @@ static float weights(size_t n_groups, size_t begin, size_t end, const int32_t *s
 }
 
 static void mix(size_t D, size_t n_groups, const uint8_t *restrict high,
-                const uint8_t *restrict low, const int8_t *restrict values,
-                int32_t *restrict sums, int accumulate) {
+                const uint8_t *restrict low, const int8_t *restrict values, int32_t *restrict sums,
+                int accumulate) {
     if (!accumulate) memset(sums, 0, D * sizeof *sums);
     for (size_t j = 0; j < n_groups * SLOTS; j += 4, values += 4 * D) {
         int32_t b[4];
