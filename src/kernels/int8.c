@@ -21,6 +21,7 @@ static void overlay(isb__int8_ops *ops, isb__cpu_tier tier) {
         if (isb__cpu_has_vnni()) isb__int8_overlay_vnni(ops);
         break;
     case ISB__CPU_AVX512X: isb__int8_overlay_vnni(ops); break;
+    case ISB__CPU_AMX: isb__int8_overlay_amx(ops); break;
 #endif
     default: break;
     }
