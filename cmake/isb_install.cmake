@@ -12,6 +12,9 @@ if(ISB_HAVE_MPI)
 endif()
 install(DIRECTORY include/isobit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+if(EXISTS ${ISB_RELEASED_M1})
+  install(FILES ${ISB_RELEASED_M1} DESTINATION ${CMAKE_INSTALL_DATADIR}/isobit/models)
+endif()
 install(DIRECTORY codebooks DESTINATION ${CMAKE_INSTALL_DATADIR}/isobit FILES_MATCHING PATTERN "*.isb-codebook")
 
 # The CMake package: find_package(isobit), then isobit::isobit (shared) or isobit::isobit_static.

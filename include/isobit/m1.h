@@ -48,7 +48,6 @@ typedef struct isb_m1_measure_options {
     const char *model_dir; /* the trained model */
     const char *m1;        /* what was made of it; NULL: model_dir, quantised now */
     isb_corpus_options corpus;
-    uint64_t limit_nbytes; /* stop after so much text, in the middle of a document if need be; 0: all */
 } isb_m1_measure_options;
 ISB_API void isb_m1_measure_options_init(isb_m1_measure_options *options);
 

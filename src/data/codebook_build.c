@@ -10,7 +10,7 @@
 #include "codebook/codebook.h"
 #include "codebook/search.h"
 #include "codebook/windows.h"
-#include "data/m1.h"
+#include "m1/m1.h"
 
 enum {
     DEFAULT_IDS = 65536,

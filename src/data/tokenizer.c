@@ -8,7 +8,7 @@
 
 #include "base/io.h"
 #include "data/dataset_raw.h"
-#include "data/m1.h"
+#include "m1/m1.h"
 
 enum { M1_STREAMS = 64 };
 

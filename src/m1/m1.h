@@ -50,17 +50,20 @@ void isb__m1_free(isb__m1 *m1);
  * Streams belong to threads: `evaluate` works on the calling thread alone, and any number of threads may be in it at
  * once as long as their streams and `worker` numbers are different. */
 typedef struct isb__m1_engine isb__m1_engine;
-/* m1: borrowed, must outlive.  history: how far a stream can be rewound, in bytes (512 for windows, 0 for ac). */
+/* m1: borrowed, must outlive.  history: how far a stream can be rewound, in bytes, counted from the furthest position
+ * it has reached. */
 isb_status isb__m1_engine_create(isb_context *ctx, const isb__m1 *m1, size_t n_streams,
                                  size_t n_workers, size_t history, isb__m1_engine **engine);
 void isb__m1_engine_free(isb__m1_engine *engine);
-/* Requests as in code/cdf.h (bytes in, CDFs of 257 symbols out): distinct streams. */
+/* Requests as in code/cdf.h (bytes in, CDFs of 257 symbols out): distinct streams.  Errors, without a text: CANCELLED,
+ * and RANGE for a rewind too far. */
 isb_status isb__m1_engine_evaluate(isb__m1_engine *engine, size_t worker, size_t n,
                                    const isb__cdf_request *requests);
 isb_status isb__m1_engine_rewind(isb__m1_engine *engine, size_t stream, size_t n);
 size_t isb__m1_engine_nbytes(const isb__m1_engine *engine);
 
 /* ---- as a source of CDFs ---- */
+enum { ISB__M1_HISTORY = 512 };
 /* path as in isb__m1_load(), or a folder of byte counts ("model_type": "isobit-static").  n_streams 0: a good number for
  * this model and machine.  The source owns everything. */
 isb_status isb__m1_open(isb_context *ctx, const char *path, size_t n_streams,

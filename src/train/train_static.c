@@ -4,7 +4,7 @@
 #include <isobit/train.h>
 
 #include "base/io.h"
-#include "data/m1.h"
+#include "m1/m1.h"
 
 static isb_status count(isb_context *ctx, isb_corpus *corpus, isb__progress_state *progress,
                         uint64_t *counts) {

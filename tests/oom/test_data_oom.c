@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include "fail_alloc.h"
+#include "m1/m1.h"
 #include "temp_dir.h"
 
 #include "base/context.h"
 #include "data/dataset.h"
-#include "data/m1.h"
 
 static const char IDS[] =
     "{\"ids\": [1, 2, 98], \"text\": \"abc\"}\n{\"ids\": [], \"n_bytes\": 7}\n";

@@ -2,9 +2,9 @@
  * NO_MEMORY, nothing leaks. */
 #include <isobit/generate.h>
 
-#include "data/m1.h"
 #include "data/tokenizer.h"
 #include "fail_alloc.h"
+#include "m1/m1.h"
 #include "small_models.h"
 #include "temp_dir.h"
 

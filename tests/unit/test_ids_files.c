@@ -3,7 +3,7 @@
 #include <isobit/data.h>
 
 #include "check.h"
-#include "data/m1.h"
+#include "m1/m1.h"
 #include "temp_dir.h"
 
 static isb_context *ctx;

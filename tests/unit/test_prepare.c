@@ -7,9 +7,9 @@
 #include "base/rng.h"
 #include "check.h"
 #include "data/dataset.h"
-#include "data/m1.h"
 #include "data/split.h"
 #include "data/tokenizer.h"
+#include "m1/m1.h"
 #include "temp_dir.h"
 
 static isb_context *ctx;

@@ -2,8 +2,8 @@
  * their M1. */
 #include "base/rng.h"
 #include "check.h"
-#include "data/m1.h"
 #include "data/tokenizer.h"
+#include "m1/m1.h"
 #include "small_models.h"
 #include "temp_dir.h"
 
