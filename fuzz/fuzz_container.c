@@ -1,17 +1,23 @@
-/* The .isb reader on any bytes.  If the first byte is odd, checksums are no obstacle: the rest is
- * cut into the fields of a header and of chunks, and a file is built around them. */
+/* The .isb readers on any bytes, from both ends of the file, and zstd's payloads.  If the first
+ * byte is odd, checksums are no obstacle: the rest are raw bytes, a file is built of them, one
+ * byte of it changed, and the change must be found. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/context.h"
-#include "code/container_format.h"
+#include "code/container_index.h"
+#include "data/pack_chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes);
+
+enum { CHUNK = 1024 };
 
 typedef struct memory_file {
     uint8_t *data;
     size_t nbytes, position;
 } memory_file;
+
+static isb__chunk_zstd zstd;
 
 static void require(int condition) {
     if (!condition) abort();
@@ -34,48 +40,111 @@ static isb_status read_memory(void *user, void *data, size_t nbytes, size_t *got
     return ISB_OK;
 }
 
-/* Reads to the end or to the first error; returns the number of chunks, all of whose raw bytes are
- * their packed ones. */
-static size_t read_all(isb_context *ctx, memory_file *file, isb_status *status) {
-    isb__container_reader reader;
-    isb__container_chunk chunk = {0};
-    *status = isb__container_read_begin(ctx, read_memory, file, &reader);
-    for (bool end = false; *status == ISB_OK && !end;) {
-        *status = isb__container_read_chunk(&reader, &chunk, &end);
-        if (*status == ISB_OK && !end)
-            *status =
-                isb__container_check_chunk(&reader, &chunk, chunk.packed, chunk.packed_nbytes);
-        if (*status == ISB_OK && end) *status = isb__container_read_end(&reader);
-    }
-    const size_t n_chunks = (size_t)reader.n_chunks;
-    isb__free(ctx, chunk.packed);
-    isb__container_reader_free(&reader);
-    return n_chunks;
+static isb_status read_memory_at(void *user, uint64_t offset, void *data, size_t nbytes) {
+    const memory_file *file = user;
+    if (offset > file->nbytes || nbytes > file->nbytes - offset) return ISB_ERR_CORRUPT;
+    if (nbytes > 0) memcpy(data, file->data + offset, nbytes);
+    return ISB_OK;
 }
 
-/* A valid file of these bytes, then one byte of it changed: it reads back, and the change is found.
- */
-static void built_file(isb_context *ctx, const uint8_t *data, size_t nbytes) {
-    isb__container_header header = {.code = ISB__CONTAINER_CODE_AC,
-                                    .precision_nbits = 9 + data[0] % 8};
-    header.chunk_nbytes = 1024;
+/* The raw bytes of one chunk; an ac chunk is left as it is. */
+static isb_status unpack(const isb__container_record *record, const uint8_t *payload,
+                         uint8_t *raw) {
+    switch (record->kind) {
+    case ISB__CONTAINER_STORED: memcpy(raw, payload, record->raw_nbytes); break;
+    case ISB__CONTAINER_FILL: memset(raw, payload[0], record->raw_nbytes); break;
+    case ISB__CONTAINER_ZSTD:
+        ISB_TRY(isb__unpack_zstd(&zstd, payload, record->payload_nbytes, raw, record->raw_nbytes));
+        break;
+    default: return ISB_ERR_UNSUPPORTED;
+    }
+    return isb__container_check(raw, record->raw_nbytes) == record->check ? ISB_OK
+                                                                          : ISB_ERR_CORRUPT;
+}
+
+/* Chunks larger than those of built files are not unpacked: a fuzzer would find nothing but how
+ * slow that is. */
+static isb_status read_record(isb__container_reader *reader, const isb__container_record *record,
+                              memory_file *out) {
+    uint8_t payload[CHUNK], raw[CHUNK];
+    if (record->kind == ISB__CONTAINER_M1 || record->payload_nbytes > CHUNK ||
+        record->raw_nbytes > CHUNK)
+        return isb__container_skip_payload(reader);
+    ISB_TRY(isb__container_read_payload(reader, payload, record->payload_nbytes));
+    ISB_TRY(unpack(record, payload, raw));
+    for (uint32_t i = 0; i < record->n_chunks && i < 100; i++) {
+        isb__container_add_raw(reader, raw, record->raw_nbytes);
+        write_memory(out, raw, record->raw_nbytes);
+    }
+    return ISB_OK;
+}
+
+static isb_status read_frame(isb__container_reader *reader, memory_file *out) {
+    isb__container_record record;
+    for (bool end;;) {
+        ISB_TRY(isb__container_read_record(reader, &record, &end));
+        if (end) return isb__container_read_end(reader);
+        ISB_TRY(read_record(reader, &record, out));
+    }
+}
+
+static isb_status read_stream(isb_context *ctx, memory_file *file, memory_file *out) {
+    isb__container_reader reader;
+    file->position = 0;
+    isb_status status = isb__container_read_begin(ctx, read_memory, file, &reader);
+    for (bool more = true; status == ISB_OK && more;) {
+        status = read_frame(&reader, out);
+        if (status == ISB_OK) status = isb__container_next_frame(&reader, &more);
+    }
+    isb__container_reader_free(&reader);
+    return status;
+}
+
+static isb_status read_index(isb_context *ctx, memory_file *file) {
+    isb__container_index index;
+    isb__container_record record;
+    isb__id128 id;
+    isb_status status = isb__container_index_open(ctx, read_memory_at, file, file->nbytes, &index);
+    for (size_t i = 0; status == ISB_OK && i < index.n_frames; i++) {
+        status = isb__container_index_load(&index, i, 1 << 20);
+        if (status == ISB_OK && index.layout.n_of[ISB__CONTAINER_M1] > 0)
+            status = isb__container_index_m1(&index, &id);
+        while (status == ISB_OK && isb__container_index_next(&index, &record))
+            status = isb__container_index_check(&index, &record);
+    }
+    isb__container_index_free(&index);
+    return status;
+}
+
+static void build(isb_context *ctx, const uint8_t *data, size_t nbytes, memory_file *file) {
     isb__container_writer writer;
-    memory_file file = {0};
-    require(isb__container_write_begin(ctx, &header, write_memory, &file, &writer) == ISB_OK);
-    size_t n_chunks = 0;
-    for (size_t at = 0; at < nbytes; at += 1024, n_chunks++) {
-        const size_t n = nbytes - at < 1024 ? nbytes - at : 1024;
-        require(isb__container_write_chunk(&writer, data + at, n, data + at, n) == ISB_OK);
+    require(isb__container_write_begin(ctx, CHUNK, write_memory, file, &writer) == ISB_OK);
+    for (size_t at = 0; at < nbytes; at += CHUNK) {
+        uint8_t room[CHUNK];
+        isb__packed_chunk chunk = {.raw = data + at,
+                                   .raw_nbytes = nbytes - at < CHUNK ? nbytes - at : CHUNK,
+                                   .zstd = room};
+        isb__pack_chunk(&zstd, &chunk);
+        require(chunk.status == ISB_OK && chunk.payload_nbytes <= chunk.raw_nbytes);
+        require(isb__container_write_chunk(&writer, chunk.kind, chunk.raw, chunk.raw_nbytes,
+                                           chunk.payload, chunk.payload_nbytes) == ISB_OK);
     }
     require(isb__container_write_end(&writer) == ISB_OK);
     isb__container_writer_free(&writer);
-    isb_status status;
-    require(read_all(ctx, &file, &status) == n_chunks && status == ISB_OK);
-    file.position = 0;
-    file.data[(data[0] * 257u + data[1]) % file.nbytes] ^= 1 + data[2] % 255;
-    read_all(ctx, &file, &status);
-    require(status != ISB_OK);
+}
+
+/* It reads back, and one byte changed is found. */
+static void built_file(isb_context *ctx, const uint8_t *data, size_t nbytes) {
+    memory_file file = {0}, out = {0}, again = {0};
+    build(ctx, data, nbytes, &file);
+    require(read_stream(ctx, &file, &out) == ISB_OK && read_index(ctx, &file) == ISB_OK);
+    require(out.nbytes == nbytes && memcmp(out.data, data, nbytes) == 0);
+    file.data[(data[0] * 257u + data[1]) % file.nbytes] ^= (uint8_t)(1 + data[2] % 255);
+    require(read_stream(ctx, &file, &again) != ISB_OK);
+    read_index(ctx, &file);
     free(file.data);
+    free(out.data);
+    free(again.data);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes) {
@@ -91,10 +160,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes) {
         built_file(ctx, data + 1, nbytes - 1);
         return 0;
     }
-    memory_file file = {0}; /* a copy of the exact size */
+    memory_file file = {0}, out = {0}; /* a copy of the exact size */
     write_memory(&file, data + 1, nbytes - 1);
-    isb_status status;
-    read_all(ctx, &file, &status);
+    read_stream(ctx, &file, &out);
+    read_index(ctx, &file);
     free(file.data);
+    free(out.data);
     return 0;
 }

@@ -19,6 +19,9 @@ isb_status isb__reader_open(isb_context *ctx, const char *path, bool decompress,
 /* Fills `data` with up to `nbytes`; *got == 0 only at the end.  CORRUPT for damaged or truncated
  * gzip/zstd. */
 isb_status isb__reader_read(isb__reader *reader, void *data, size_t nbytes, size_t *got);
+/* Exactly `nbytes` from a position of the file as it is, whatever was read before.  Errors:
+ * CORRUPT past the end, IO for what cannot be sought. */
+isb_status isb__reader_read_at(isb__reader *reader, uint64_t offset, void *data, size_t nbytes);
 /* Bytes of the underlying file read so far, and its size (0 if unknown): for progress. */
 void isb__reader_position(const isb__reader *reader, uint64_t *file_position,
                           uint64_t *file_nbytes);
@@ -34,6 +37,10 @@ typedef struct isb__writer isb__writer;
 /* path "-" is standard output.  Otherwise nothing appears under `path` before commit. */
 isb_status isb__writer_open(isb_context *ctx, const char *path, isb__writer **writer);
 isb_status isb__writer_write(isb__writer *writer, const void *data, size_t nbytes);
+/* Zeros that take no place in the file, if isb__writer_can_skip(); a regular file without bytes
+ * after our position, with a name or (if `standard`) standard output. */
+bool isb__writer_can_skip(const isb__writer *writer, bool standard);
+isb_status isb__writer_skip(isb__writer *writer, uint64_t nbytes);
 /* Overwrites bytes already written (for headers whose fields are known last).  Not for "-". */
 isb_status isb__writer_patch(isb__writer *writer, uint64_t offset, const void *data, size_t nbytes);
 uint64_t isb__writer_position(const isb__writer *writer);

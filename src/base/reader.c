@@ -153,9 +153,13 @@ fail:
     return status;
 }
 
+/* Large requests go past the buffer, small ones through it. */
 static isb_status read_plain(isb__reader *reader, void *data, size_t nbytes, size_t *got) {
+    if (reader->end == reader->start) {
+        if (nbytes >= BUFFER_NBYTES) return read_some(reader, data, nbytes, got);
+        ISB_TRY(fill(reader, 1));
+    }
     const size_t buffered = reader->end - reader->start;
-    if (buffered == 0) return read_some(reader, data, nbytes, got);
     *got = buffered < nbytes ? buffered : nbytes;
     memcpy(data, reader->buffer + reader->start, *got);
     reader->start += *got;
@@ -261,6 +265,22 @@ isb_status isb__reader_read(isb__reader *reader, void *data, size_t nbytes, size
     case STREAM_PLAIN: break;
     }
     return read_plain(reader, data, nbytes, got);
+}
+
+isb_status isb__reader_read_at(isb__reader *reader, uint64_t offset, void *data, size_t nbytes) {
+    uint8_t *bytes = data;
+    for (size_t done = 0; done < nbytes;) {
+        const ssize_t n = pread(reader->fd, bytes + done, nbytes - done, (off_t)(offset + done));
+        if (n < 0 && errno != EINTR)
+            return isb__fail_errno(reader->ctx, errno, "cannot read", reader->name);
+        if (n == 0) {
+            return isb__fail(reader->ctx, ISB_ERR_CORRUPT,
+                             "%s ends before byte %llu: it was cut short", reader->name,
+                             (unsigned long long)(offset + nbytes));
+        }
+        if (n > 0) done += (size_t)n;
+    }
+    return ISB_OK;
 }
 
 void isb__reader_position(const isb__reader *reader, uint64_t *file_position,

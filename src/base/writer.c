@@ -24,6 +24,7 @@ struct isb__writer {
     char *temporary; /* NULL: written straight */
     int fd;
     bool created;      /* `temporary` exists and is ours */
+    bool ends_in_hole; /* the last bytes were skipped: the file is not as long as it should be */
     isb_status status; /* the first failure: such a file is never committed */
     uint64_t position; /* the caller's */
     size_t n_buffered;
@@ -116,6 +117,7 @@ isb_status isb__writer_open(isb_context *ctx, const char *path, isb__writer **wr
 }
 
 isb_status isb__writer_write(isb__writer *writer, const void *data, size_t nbytes) {
+    if (nbytes > 0) writer->ends_in_hole = false;
     if (nbytes > BUFFER_NBYTES - writer->n_buffered) ISB_TRY(flush(writer));
     if (writer->status != ISB_OK) return writer->status;
     if (nbytes >= BUFFER_NBYTES) {
@@ -126,6 +128,35 @@ isb_status isb__writer_write(isb__writer *writer, const void *data, size_t nbyte
     }
     writer->position += nbytes;
     return ISB_OK;
+}
+
+/* Standard output may have been opened to append, where positions mean nothing, or stand before
+ * bytes of somebody else's, which a hole would let through. */
+bool isb__writer_can_skip(const isb__writer *writer, bool standard) {
+    struct stat info;
+    if (writer->temporary) return true;
+    if (!standard || fstat(writer->fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
+    return (fcntl(writer->fd, F_GETFL) & O_APPEND) == 0 &&
+           lseek(writer->fd, 0, SEEK_CUR) >= info.st_size;
+}
+
+isb_status isb__writer_skip(isb__writer *writer, uint64_t nbytes) {
+    if (nbytes == 0) return writer->status;
+    ISB_TRY(flush(writer));
+    if (lseek(writer->fd, (off_t)nbytes, SEEK_CUR) < 0) {
+        return writer->status =
+                   isb__fail_errno(writer->ctx, errno, "cannot leave a hole in", writer->path);
+    }
+    writer->position += nbytes;
+    writer->ends_in_hole = true;
+    return ISB_OK;
+}
+
+/* A hole at the end is one only when the file is as long as it should be. */
+static isb_status close_hole(isb__writer *writer) {
+    const off_t end = writer->ends_in_hole ? lseek(writer->fd, 0, SEEK_CUR) : 0;
+    if (!writer->ends_in_hole || (end >= 0 && ftruncate(writer->fd, end) == 0)) return ISB_OK;
+    return isb__fail_errno(writer->ctx, errno, "cannot extend", writer->path);
 }
 
 isb_status isb__writer_patch(isb__writer *writer, uint64_t offset, const void *data,
@@ -159,6 +190,7 @@ uint64_t isb__writer_position(const isb__writer *writer) { return writer->positi
 static isb_status publish(isb__writer *writer) {
     isb_context *ctx = writer->ctx;
     ISB_TRY(flush(writer));
+    ISB_TRY(close_hole(writer));
     if (!writer->temporary) return ISB_OK;
     if (fsync(writer->fd) != 0) return isb__fail_errno(ctx, errno, "cannot sync", writer->path);
     const int closed = close(writer->fd);

@@ -34,9 +34,8 @@ static isb_status run_once(isb_context *ctx, void *arg) {
     if (r->info) return isb_container_info(ctx, r->in, &result);
     const char *out = temp_path("out");
     remove(out);
-    const isb_status status = r->in
-                                  ? isb_decompress_file(ctx, r->in, out, &options, &result)
-                                  : isb_compress_file(ctx, text_path, out, &options, &result);
+    const isb_status status = r->in ? isb_decompress_file(ctx, r->in, out, &options, &result)
+                                    : isb_compress_file(ctx, text_path, out, &options, &result);
     CHECK_EQ(temp_exists(out), status == ISB_OK);
     return status;
 }
