@@ -15,6 +15,9 @@
 /* Asking M1 ahead costs time for rows past the window's end, which are of no use.  With few lanes it
  * also saves time, since M1 is best at GROUP rows a call. */
 enum { GROUP = 64, MAX_RUN = 128, MAX_STEP = 8 };
+/* Prefixes that one window may put into the cache: those that come again and again grow longer each
+ * time, and the rest of a long window, which hardly comes again, takes no memory. */
+enum { MAX_NEW = 4 };
 
 static int precision_at(const isb__codec *codec, const isb__cursor *cursor) {
     return cursor->window.depth == 0 ? codec->first_precision : codec->params.precision_nbits;
@@ -68,9 +71,10 @@ static bool cursor_cell(const isb__codec *codec, const isb__cursor *cursor, cons
     return true;
 }
 
-/* Puts a node that M1 was asked for into the cache. */
+/* Puts a node that M1 was asked for into the cache, the first few of a window. */
 static isb_status cursor_cache(isb__codec *codec, isb__cursor *cursor, const uint16_t *row) {
-    if (!cursor->parent || cursor->node) return ISB_OK;
+    if (!cursor->parent || cursor->node || cursor->n_new == MAX_NEW) return ISB_OK;
+    ++cursor->n_new;
     cursor->node = isb__trie_child(&codec->trie, cursor->parent, cursor->byte);
     if (cursor->node) return ISB_OK; /* another lane asked M1 for it meanwhile */
     isb__trie_node node = {.low = cursor->window.low, .high = cursor->window.high};

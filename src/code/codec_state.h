@@ -24,6 +24,7 @@ typedef struct isb__cursor {
     uint32_t node;   /* 0: not cached */
     uint32_t parent; /* the parent's node; 0: not cached */
     uint8_t byte;    /* the edge from the parent */
+    int n_new;       /* prefixes that the window has put into the cache */
 } isb__cursor;
 
 typedef struct isb__lane {
