@@ -27,7 +27,15 @@
 #pragma STDC FP_CONTRACT OFF
 #endif
 
-enum { LANES = 16, K_BLOCK = ISB__INT8_ALIGN, SLOTS = ISB__KEY_GROUP, N_SYMBOLS = 257 };
+enum {
+    LANES = 16,
+    ROWS = 8,
+    K_BLOCK = 512,
+    DOT_BLOCK = ISB__INT8_ALIGN,
+    SLOTS = ISB__KEY_GROUP,
+    MAX_D = 256,
+    N_SYMBOLS = 257
+};
 
 /* rne(x) for |x| <= 2^22: the sum is so large that its last place is 1.  A NaN must not come here. */
 static inline int32_t round_to_int(float x) { return (int32_t)((x + 0x1.8p+23f) - 0x1.8p+23f); }
@@ -53,35 +61,67 @@ static inline float exp_of(float x) {
     return p;
 }
 
-/* ---- products: packed rows are padded with zeros like those of activations ---- */
+/* ---- products: of int16, which even the oldest vector instructions multiply and add in pairs ---- */
 
-static size_t packed_row(size_t k) { return isb__round_up(k, K_BLOCK); }
+/* Rows are padded with zeros like those of activations. */
+static size_t padded(size_t k) { return isb__round_up(k, ISB__INT8_ALIGN); }
 
-static size_t packed_nbytes(size_t n, size_t k) { return n * packed_row(k); }
+static size_t packed_nbytes(size_t n, size_t k) { return n * padded(k) * sizeof(int16_t); }
 
 static void pack(size_t n, size_t k, const int8_t *w, void *packed) {
-    int8_t *row = packed;
-    for (size_t j = 0; j < n; ++j, w += k, row += packed_row(k)) {
-        memcpy(row, w, k);
-        memset(row + k, 0, packed_row(k) - k);
+    int16_t *row = packed;
+    for (size_t j = 0; j < n; ++j, w += k, row += padded(k)) {
+        for (size_t i = 0; i < padded(k); ++i) row[i] = i < k ? w[i] : 0;
     }
 }
 
-static int32_t dot_block(const int8_t *a, const int8_t *w) {
+static int32_t dot_block(const int16_t *a, const int16_t *w) {
     int32_t sum = 0;
-    for (int i = 0; i < K_BLOCK; ++i) sum += a[i] * w[i];
+    for (int i = 0; i < DOT_BLOCK; ++i) sum += a[i] * w[i];
     return sum;
 }
 
-/* A row of W meets all rows of a while it is in the cache. */
+static int32_t dot(size_t n, const int16_t *a, const int16_t *w) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i += DOT_BLOCK) sum += dot_block(a + i, w + i);
+    return sum;
+}
+
+/* A block of activations in int16: at most ROWS rows by K_BLOCK. */
+typedef struct wide_block {
+    size_t rows, k;
+    int16_t a[ROWS][K_BLOCK];
+} wide_block;
+
+static void widen(size_t rows, size_t k, const int8_t *a, size_t lda, wide_block *wide) {
+    wide->rows = rows;
+    wide->k = k;
+    for (size_t r = 0; r < rows; ++r) {
+        for (size_t i = 0; i < k; ++i) wide->a[r][i] = a[r * lda + i];
+    }
+}
+
+/* A row of W meets all rows of the block while it is in the cache. */
+static void product_block(const wide_block *wide, size_t n, const int16_t *w, size_t ldw,
+                          int accumulate, int32_t *c, size_t ldc) {
+    for (size_t j = 0; j < n; ++j, w += ldw) {
+        for (size_t r = 0; r < wide->rows; ++r) {
+            const int32_t sum = dot(wide->k, wide->a[r], w);
+            c[r * ldc + j] = accumulate ? c[r * ldc + j] + sum : sum;
+        }
+    }
+}
+
 static void product(size_t m, size_t n, size_t k, const int8_t *a, size_t lda, const void *packed,
                     int32_t *c, size_t ldc) {
-    const int8_t *w = packed;
-    for (size_t j = 0; j < n; ++j, w += packed_row(k)) {
-        for (size_t r = 0; r < m; ++r) {
-            int32_t sum = 0;
-            for (size_t i = 0; i < k; i += K_BLOCK) sum += dot_block(a + r * lda + i, w + i);
-            c[r * ldc + j] = sum;
+    const int16_t *w = packed;
+    for (size_t r = 0; r < m; r += ROWS) {
+        for (size_t from = 0; from < padded(k); from += K_BLOCK) {
+            const size_t rows = m - r < ROWS ? m - r : ROWS;
+            const size_t block = padded(k) - from < K_BLOCK ? padded(k) - from : K_BLOCK;
+            wide_block wide;
+            widen(rows, block, a + r * lda + from, lda, &wide);
+            product_block(&wide, n, w + from, padded(k), from > 0, c + r * ldc, ldc);
         }
     }
 }
@@ -169,10 +209,13 @@ static void gate_relu(size_t n, const int32_t *restrict gate, const int32_t *res
 
 /* ---- attention ---- */
 
+/* Four bytes at a time; adding 128 to a byte turns its highest bit. */
 static void store_key(size_t D, const int8_t *key, uint8_t *group, size_t slot) {
     for (size_t d = 0; d < D; d += 4) {
-        for (size_t i = 0; i < 4; ++i)
-            group[d * SLOTS + slot * 4 + i] = (uint8_t)(key[d + i] + 128);
+        uint32_t word;
+        memcpy(&word, key + d, sizeof word);
+        word ^= 0x80808080;
+        memcpy(group + d * SLOTS + slot * 4, &word, sizeof word);
     }
 }
 
@@ -181,16 +224,30 @@ static void store_value(size_t D, const int8_t *value, int8_t *group, size_t slo
     for (size_t d = 0; d < D; ++d) column[4 * d] = value[d];
 }
 
+/* Four bytes lie together in both products of attention, so there are four partial sums of each result; they meet at the
+ * end.  `four` repeated is what those bytes are multiplied by. */
+static inline void add_products(size_t n, const int16_t *restrict four, const int8_t *restrict x,
+                                int32_t *restrict partial) {
+    int16_t repeated[LANES];
+    for (size_t i = 0; i < LANES; ++i) repeated[i] = four[i % 4];
+    for (size_t i = 0; i < n; i += LANES) {
+        for (size_t l = 0; l < LANES; ++l) partial[i + l] += repeated[l] * x[i + l];
+    }
+}
+
+static inline int32_t sum4(const int32_t *x) { return x[0] + x[1] + x[2] + x[3]; }
+
 static void scores(size_t D, size_t n_groups, const int8_t *restrict q,
                    const uint8_t *restrict keys, int32_t *restrict to) {
     for (size_t g = 0; g < n_groups; ++g, to += SLOTS) {
-        int32_t sum[SLOTS] = {0};
+        int32_t partial[4 * SLOTS] = {0};
         for (size_t d = 0; d < D; d += 4, keys += 4 * SLOTS) {
-            for (size_t slot = 0; slot < SLOTS; ++slot) {
-                for (size_t i = 0; i < 4; ++i) sum[slot] += q[d + i] * (keys[4 * slot + i] - 128);
-            }
+            const int16_t four[4] = {q[d], q[d + 1], q[d + 2], q[d + 3]};
+            int8_t signed_keys[4 * SLOTS];
+            for (size_t i = 0; i < 4 * SLOTS; ++i) signed_keys[i] = (int8_t)(keys[i] - 128);
+            add_products(4 * SLOTS, four, signed_keys, partial);
         }
-        memcpy(to, sum, sizeof sum);
+        for (size_t slot = 0; slot < SLOTS; ++slot) to[slot] = sum4(partial + 4 * slot);
     }
 }
 
@@ -236,15 +293,13 @@ static float weights(size_t n_groups, size_t begin, size_t end, const int32_t *s
 static void mix(size_t D, size_t n_groups, const uint8_t *restrict high,
                 const uint8_t *restrict low, const int8_t *restrict values, int32_t *restrict sums,
                 int accumulate) {
-    if (!accumulate) memset(sums, 0, D * sizeof *sums);
+    int32_t partial[4 * MAX_D] = {0};
     for (size_t j = 0; j < n_groups * SLOTS; j += 4, values += 4 * D) {
-        int32_t b[4];
-        for (size_t i = 0; i < 4; ++i) b[i] = 256 * high[j + i] + low[j + i];
-        for (size_t d = 0; d < D; ++d) {
-            const int8_t *v = values + 4 * d;
-            sums[d] += b[0] * v[0] + b[1] * v[1] + b[2] * v[2] + b[3] * v[3];
-        }
+        int16_t b[4];
+        for (size_t i = 0; i < 4; ++i) b[i] = (int16_t)(256 * high[j + i] + low[j + i]);
+        add_products(4 * D, b, values, partial);
     }
+    for (size_t d = 0; d < D; ++d) sums[d] = (accumulate ? sums[d] : 0) + sum4(partial + 4 * d);
 }
 
 /* ---- the rest ---- */

@@ -5,7 +5,7 @@
  * Maxima start from a number, pass NaNs over, and their zeros are +0, so their order does not.
  *
  * The includer defines what vector_template.h asks for (lanes_avx2.h, lanes_avx512.h), and
- *   v_abs(x)
+ *   v_abs(x), v_negated(x)
  *   v_where_between(x, y, begin, end, i)   x in the lanes l with begin <= i + l < end, y in the others
  *   the type i16 of 16 int32, i_zero(), i_set1(x), i_add(a, b), i_max(a, b)
  *   i_load(p, n), i_store(p, n, x)         as those of floats
@@ -109,10 +109,10 @@ V_KERNEL void scale_add(size_t n, const int32_t *c, float s, const float *w, flo
 
 V_KERNEL void gate_silu(size_t n, const int32_t *gate, const int32_t *up, float s,
                         const float *w_gate, const float *w_up, float *h) {
-    const v16 factor = v_set1(s), one = v_set1(1.0f), minus_one = v_set1(-1.0f);
+    const v16 factor = v_set1(s), one = v_set1(1.0f);
     for (size_t i = 0; i < n; i += LANES) {
         const v16 g = scaled(gate + i, factor, w_gate + i, LANES);
-        const v16 act = v_div(g, v_add(one, v_exp_m1(v_mul(g, minus_one))));
+        const v16 act = v_div(g, v_add(one, v_exp_m1(v_negated(g))));
         v_store(h + i, LANES, v_mul(act, scaled(up + i, factor, w_up + i, LANES)));
     }
 }
@@ -161,6 +161,11 @@ V float weights_exp(size_t begin, size_t end, float most, const float *value_sca
     return v_most(top);
 }
 
+/* No group at all is the common case, not worth a call of memset. */
+V void zero_groups(size_t from, size_t to, uint8_t *high, uint8_t *low) {
+    for (size_t i = from; i < to; i += LANES) i_store_split(high + i, low + i, i_zero());
+}
+
 V_KERNEL float weights(size_t n_groups, size_t begin, size_t end, const int32_t *scores_of,
                        float a, const float *key_scales, const float *value_scales,
                        const float *bias, int32_t limit, float *work, uint8_t *high,
@@ -171,13 +176,12 @@ V_KERNEL float weights(size_t n_groups, size_t begin, size_t end, const int32_t 
              : weights_scores(begin, end, scores_of, a, key_scales, NULL, work);
     const float top = weights_exp(begin, end, most, value_scales, work, &z);
     const size_t from = begin / LANES * LANES, to = (end + LANES - 1) / LANES * LANES;
-    const int any = top >= 0x1p-100f && top < INFINITY;
-    const size_t n_before = any ? from : n_groups * LANES, n_after = n_groups * LANES - to;
-    memset(high, 0, n_before);
-    memset(low, 0, n_before);
-    if (!any) return 0.0f;
-    memset(high + to, 0, n_after);
-    memset(low + to, 0, n_after);
+    if (!(top >= 0x1p-100f && top < INFINITY)) {
+        zero_groups(0, n_groups * LANES, high, low);
+        return 0.0f;
+    }
+    zero_groups(0, from, high, low);
+    zero_groups(to, n_groups * LANES, high, low);
     const float c = (float)limit / top;
     const v16 factor = v_set1(c);
     for (size_t i = from; i < to; i += LANES) {

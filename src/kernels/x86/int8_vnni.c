@@ -177,6 +177,21 @@ VNNI void product(size_t m, size_t n, size_t k, const int8_t *a, size_t lda, con
 
 /* ---- attention ---- */
 
+/* Bytes `slot % 4` of the words of a quarter of the group. */
+VNNI void store_value(size_t D, const int8_t *value, int8_t *group, size_t slot) {
+    const unsigned shift = 8 * (unsigned)(slot % 4);
+    const __m512i byte = _mm512_set1_epi32((int32_t)(255u << shift));
+    const __m128i by = _mm_cvtsi32_si128((int)shift);
+    int8_t *words = group + slot / 4 * 4 * D;
+    for (size_t d = 0; d < D; d += 16) {
+        const __mmask16 mask = first(D - d);
+        const __m512i wide = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, value + d));
+        const __m512i old = _mm512_maskz_loadu_epi32(mask, words + 4 * d);
+        const __m512i both = _mm512_or_si512(_mm512_andnot_si512(byte, old), _mm512_sll_epi32(wide, by));
+        _mm512_mask_storeu_epi32(words + 4 * d, mask, both);
+    }
+}
+
 /* n groups of keys, at most 4: their sums do not wait for each other.  n is a constant in each copy. */
 VNNI_INLINE void scores_of(size_t n, size_t D, const int8_t *q, const uint8_t *keys, __m512i offset,
                            int32_t *to) {
@@ -259,6 +274,7 @@ void isb__int8_overlay_vnni(isb__int8_ops *ops) {
     ops->packed_nbytes = packed_nbytes;
     ops->pack = pack;
     ops->product = product;
+    ops->store_value = store_value;
     ops->scores = scores;
     ops->mix = mix;
 }

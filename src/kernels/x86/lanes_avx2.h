@@ -115,6 +115,10 @@ V v16 v_abs(v16 x) {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     return (v16){_mm256_andnot_ps(sign, x.lo), _mm256_andnot_ps(sign, x.hi)};
 }
+V v16 v_negated(v16 x) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_xor_ps(x.lo, sign), _mm256_xor_ps(x.hi, sign)};
+}
 
 /* ---- 16 lanes of int32 ---- */
 
@@ -211,6 +215,7 @@ V __m256 where_between8(__m256 x, __m256 y, ptrdiff_t begin, ptrdiff_t end) {
     return _mm256_blendv_ps(y, x, _mm256_castsi256_ps(_mm256_andnot_si256(before, all)));
 }
 V v16 v_where_between(v16 x, v16 y, size_t begin, size_t end, size_t i) {
+    if (begin <= i && i + 16 <= end) return x; /* nearly always */
     const ptrdiff_t from = (ptrdiff_t)begin - (ptrdiff_t)i, to = (ptrdiff_t)end - (ptrdiff_t)i;
     return (v16){where_between8(x.lo, y.lo, from, to), where_between8(x.hi, y.hi, from - 8, to - 8)};
 }

@@ -83,6 +83,7 @@ V vd16 vd_add_square(vd16 sum, v16 x) {
 V double vd_sum(vd16 x) { return _mm512_reduce_add_pd(_mm512_add_pd(x.lo, x.hi)); }
 
 V v16 v_abs(v16 x) { return _mm512_abs_ps(x); }
+V v16 v_negated(v16 x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
 
 /* ---- 16 lanes of int32 ---- */
 
@@ -139,6 +140,7 @@ V void i_store_split(uint8_t *high, uint8_t *low, i16 x) {
     _mm_storeu_si128((__m128i *)low, _mm512_cvtepi32_epi8(x));
 }
 V v16 v_where_between(v16 x, v16 y, size_t begin, size_t end, size_t i) {
+    if (begin <= i && i + 16 <= end) return x; /* nearly always */
     const __mmask16 before = begin > i ? first(begin - i) : 0, all = first(end - i < 16 ? end - i : 16);
     return _mm512_mask_mov_ps(y, (__mmask16)(all & ~before), x);
 }
