@@ -10,8 +10,6 @@
 #include "data/dataset_raw.h"
 #include "m1/m1.h"
 
-enum { M1_STREAMS = 64 };
-
 /* ---- the text ---- */
 
 static const char *const kind_names[] = {"bytes", "window", "ac", "static-ac"};
@@ -193,7 +191,7 @@ static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_stat
             "make a static M1 of byte counts",
             t->spec, m1_dir);
     }
-    ISB_TRY(isb__m1_open(t->ctx, m1_dir, M1_STREAMS, source));
+    ISB_TRY(isb__m1_open(t->ctx, m1_dir, 0, source));
     isb__id128_hex(&source->identity, t->identity);
     return ISB_OK;
 }
