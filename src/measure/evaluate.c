@@ -3,6 +3,7 @@
  * Text goes through the model's tokenizer document by document, each document's tokens through
  * the scorer (train/score.h), and the sums into the formulas of the header. */
 #include <isobit/evaluate.h>
+#include <isobit/m1.h>
 
 #include <math.h>
 #include <string.h>
@@ -171,14 +172,13 @@ static double bytes_per_reset(const evaluation *e, double bytes_per_token) {
 static isb_status m1_flops_all(const evaluation *e, double bytes_per_token, double *flops) {
     *flops = 0;
     if (e->tokenizer->m1_flops_per_byte == 0) return ISB_OK;
-    isb_model *m1 = NULL;
-    ISB_TRY(isb_model_load(e->ctx, e->tokenizer->m1_dir, &m1));
+    isb_m1_info m1;
+    ISB_TRY(isb_m1_get_info(e->ctx, e->tokenizer->m1_dir, &m1));
     const double reset = bytes_per_reset(e, bytes_per_token),
-                 most = (double)m1->config.context_length;
+                 most = (double)m1.config.context_length;
     const double span = reset > 0 && reset < most ? reset : most;
-    const isb__model_flops f = isb__model_forward_flops(&m1->config, (span + 1) / 2);
+    const isb__model_flops f = isb__model_forward_flops(&m1.config, (span + 1) / 2);
     *flops = f.matrices + f.attention + f.logits;
-    isb_model_free(m1);
     return ISB_OK;
 }
 

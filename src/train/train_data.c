@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "data/paths.h"
 #include "data/tokenizer.h"
+#include "m1/m1.h"
 
 static const char tokens_name[] = "data/tokens", source_name[] = "data/source.json",
                   m1_name[] = "m1";
@@ -225,15 +226,15 @@ static isb_status find_m1(isb__train_data *data, const isb_train_options *option
         return check_m1(data);
     }
     ISB_TRY(isb__path_join(ctx, options->out_dir, m1_name, &data->m1_dir));
-    if (isb__path_is_dir(data->m1_dir)) return check_m1(data);
+    if (isb__path_exists(data->m1_dir)) return check_m1(data);
     return isb__fail(
         ctx, ISB_ERR_ARGUMENT,
-        "the tokens were made by %s with the M1 %s; name its folder (--m1, m1_dir), so that the "
+        "the tokens were made by %s with the M1 %s; name it (--m1, m1_dir), so that the "
         "model can be used without the data",
         data->train->info.tokenizer, data->train->info.tokenizer_identity);
 }
 
-static bool same_folder(const char *a, const char *b) {
+static bool same_place(const char *a, const char *b) {
     struct stat x, y;
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
@@ -275,11 +276,31 @@ static isb_status copy_model(isb_context *ctx, const char *from, const char *tem
                              const char *to) {
     static const char *const names[] = {"config.json", "model.safetensors", "static.json"};
     ISB_TRY(check_replaceable(ctx, to));
+    if (isb__path_exists(to) && !isb__path_is_dir(to)) (void)remove(to);
     ISB_TRY(isb__dir_remove(ctx, temporary));
     ISB_TRY(isb__dir_create(ctx, temporary));
     for (size_t i = 0; i < sizeof names / sizeof *names; ++i)
         ISB_TRY(copy_file(ctx, from, temporary, names[i]));
     return isb__dir_commit(ctx, temporary, to);
+}
+
+/* An M1 that is a file or in the library becomes the file `to`. */
+static isb_status copy_m1_file(isb_context *ctx, const char *from, const char *to) {
+    isb__m1 *m1 = NULL;
+    uint8_t *bytes = NULL;
+    size_t nbytes;
+    isb_status status = ISB_OK;
+    ISB_TRY_GOTO(isb__m1_load(ctx, from, &m1));
+    ISB_TRY_GOTO(isb__m1_to_bytes(m1, &bytes, &nbytes));
+    if (isb__path_is_dir(to)) {
+        ISB_TRY_GOTO(check_replaceable(ctx, to));
+        ISB_TRY_GOTO(isb__dir_remove(ctx, to));
+    }
+    ISB_TRY_GOTO(isb__file_write(ctx, to, bytes, nbytes));
+fail:
+    isb__free(ctx, bytes);
+    isb__m1_free(m1);
+    return status;
 }
 
 static isb_status copy_m1(const isb__train_data *data, const char *out_dir) {
@@ -288,7 +309,12 @@ static isb_status copy_m1(const isb__train_data *data, const char *out_dir) {
     isb_status status = ISB_OK;
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, m1_name, &to));
     ISB_TRY_GOTO(isb__path_join(ctx, out_dir, ".m1.tmp", &temporary));
-    if (!same_folder(data->m1_dir, to)) ISB_TRY_GOTO(copy_model(ctx, data->m1_dir, temporary, to));
+    if (same_place(data->m1_dir, to)) goto fail;
+    if (isb__path_is_dir(data->m1_dir)) {
+        ISB_TRY_GOTO(copy_model(ctx, data->m1_dir, temporary, to));
+    } else {
+        ISB_TRY_GOTO(copy_m1_file(ctx, data->m1_dir, to));
+    }
 fail:
     isb__free(ctx, temporary);
     isb__free(ctx, to);
