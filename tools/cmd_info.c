@@ -54,8 +54,8 @@ static void print_tree(const json_t *value, const char *name) {
     }
 }
 
-/* The M1 in the library, and the instruction set of its integer kernels: each tier has all of them.
- * NULL when memory runs out. */
+/* The M1 in the library, if this build has one (no name: none), and the instruction set of its
+ * integer kernels: each tier has all of them.  NULL when memory runs out. */
 static json_t *released_m1(const tool_session *session, const isb_m1_info *info) {
     return json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", info->name, "identity", info->identity,
                      "int8_tier_used", isb_context_cpu(session->context), "parameters",
@@ -66,8 +66,13 @@ static int info_machine(tool_session *session) {
     char text[16384];
     isb_m1_info m1;
     isb_status status = isb_build_info_json(session->context, text, sizeof text);
-    if (status == ISB_OK) status = isb_m1_get_info(session->context, RELEASED_M1, &m1);
     if (status != ISB_OK) return error_status(session, status);
+    status = isb_m1_get_info(session->context, RELEASED_M1, &m1);
+    if (status == ISB_ERR_NOT_FOUND) {
+        m1 = (isb_m1_info){0};
+    } else if (status != ISB_OK) {
+        return error_status(session, status);
+    }
     json_t *root = json_loads(text, 0, NULL);
     if (!root || json_object_set_new(root, "m1", released_m1(session, &m1)) != 0) {
         json_decref(root);

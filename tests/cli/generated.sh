@@ -14,7 +14,7 @@ ls shells
 bash -n shells/isobit || echo "FAILED: bash syntax"
 if command -v zsh >/dev/null; then zsh -n shells/_isobit || echo "FAILED: zsh syntax"; fi
 if command -v fish >/dev/null; then fish -n shells/isobit.fish || echo "FAILED: fish syntax"; fi
-for command in train prepare merge encode decode compress decompress eval generate info \
+for command in train prepare merge encode decode compress decompress quantize eval generate info \
     "codebook build" "codebook show" "codebook export" "codebook diff" "codebook measure"; do
     key=${command/ /-} # what bash and zsh call it
     for option in $(isobit $command --help | sed -n 's/^  \(-., \|    \)--\([a-z0-9-]*\).*/\2/p'); do

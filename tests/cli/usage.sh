@@ -21,7 +21,9 @@ try help nothing
 try help star
 try encode --tokenizer bytes --model m
 try compress --m1 m -o a b c
-try compress --m1 m -c a b
+try compress -t --rm a
+try decompress --range 5 a
+try quantize -o x.isb-m1
 try compress --m1 m --rm -c a
 try train --out x --resume --overwrite
 try train --size static --out x --data y --steps 5
