@@ -179,9 +179,14 @@ static isb_status pack_weights(isb__m1_engine *e) {
 
 /* ---- rows ---- */
 
+/* Streams that began together stand at the same position: beyond the table, where angles take some percent of a byte's
+ * time, the row before has them as a rule. */
 static void find_angles(const isb__m1_engine *e, m1_worker *w, m1_row *row) {
     const size_t pairs = e->D / 2, r = (size_t)(row - w->rows);
-    if (row->position < e->table_rows) {
+    if (r > 0 && row[-1].position == row->position) {
+        row->cosines = row[-1].cosines;
+        row->sines = row[-1].sines;
+    } else if (row->position < e->table_rows) {
         row->cosines = e->cosines + row->position * pairs;
         row->sines = e->sines + row->position * pairs;
     } else {

@@ -2,9 +2,12 @@
 #include "m1/m1_state.h"
 
 enum {
-    MOST_STREAMS = 64, /* of a worker: a call of one byte each fills the engine's groups of rows */
-    LEAST_STREAMS = 16,
-    CACHE_NBYTES = 12 << 20 /* of keys and values that a core may hope to keep in its share of L3 */
+    /* Of a worker.  Products are near their best speed from 8 rows on, with tiles from 16; more rows pay only while
+     * weights come from afar, and then each stream's keys and values still come too. */
+    MOST_STREAMS = 32,
+    LEAST_STREAMS = 8,
+    LEAST_STREAMS_AMX = 16,
+    CACHE_NBYTES = 4 << 20 /* that a core may hope to keep in its share of L3 */
 };
 
 typedef struct m1_source {
@@ -32,20 +35,21 @@ static void m1_free(void *self) {
     isb__free(source->ctx, source);
 }
 
-/* As many as keep the products busy, but not more than leave the caches of long contexts near. */
-static size_t good_streams(const isb_model_config *c, size_t n_workers) {
-    const size_t slot_nbytes = 2 * (size_t)c->hidden_size + 8 * (size_t)c->n_heads;
-    const size_t nbytes = (size_t)c->n_layers * (size_t)c->context_length * slot_nbytes,
-                 fit = CACHE_NBYTES / nbytes;
-    const size_t n = fit > MOST_STREAMS ? MOST_STREAMS : fit < LEAST_STREAMS ? LEAST_STREAMS : fit;
-    return n * n_workers;
+/* Few enough that the keys and values of full contexts stay near, many enough to share the way of the weights. */
+static size_t good_streams(const isb_context *ctx, const isb_model_config *c) {
+    const size_t slot_nbytes = 2 * (size_t)c->hidden_size + 8 * (size_t)c->n_heads,
+                 nbytes = (size_t)c->n_layers * (size_t)c->context_length * slot_nbytes,
+                 fit = CACHE_NBYTES / nbytes,
+                 least = ctx->cpu == ISB__CPU_AMX ? LEAST_STREAMS_AMX : LEAST_STREAMS;
+    if (isb__m1_file_nbytes(c) > CACHE_NBYTES || fit > MOST_STREAMS) return MOST_STREAMS;
+    return fit > least ? fit : least;
 }
 
 isb_status isb__m1_source(isb_context *ctx, isb__m1 *m1, int take, size_t n_streams,
                           isb__cdf_source *source) {
     const size_t n_workers = (size_t)isb__thread_count(ctx);
     m1_source *self = NULL;
-    if (n_streams == 0) n_streams = good_streams(&m1->config, n_workers);
+    if (n_streams == 0) n_streams = n_workers * good_streams(ctx, &m1->config);
     ISB_TRY(isb__alloc(ctx, sizeof *self, &self));
     self->ctx = ctx;
     const isb_status status = isb__m1_engine_create(ctx, m1, n_streams, n_workers,

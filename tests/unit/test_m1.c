@@ -455,7 +455,7 @@ static void test_paths(uint64_t seed) {
     CHECK_EQ(flops, 2 * (2 * (4 * 32 * 32 + 3 * 32 * 48 + 2 * 32) + 32));
 
     CHECK_OK(ctx, isb__m1_open(ctx, dir, 0, &a));
-    CHECK_EQ(a.max_streams, 128);
+    CHECK_EQ(a.max_streams, 64); /* 32 for each of two threads */
     CHECK_OK(ctx, isb__m1_open(ctx, path, 2, &b));
     CHECK_EQ(b.max_streams, 2);
     CHECK(same_identity(&a.identity, &b.identity));
