@@ -48,6 +48,10 @@ static double product_flops_per_s(int index, char *reason) {
     product p = {0};
     double flops_per_s = 0;
     if (isb__gpu_open(index, &p.gpu, reason) != ISB_OK) return 0;
+    if (isb__gpu_products_open(p.gpu, reason) != ISB_OK) {
+        isb__gpu_close(p.gpu);
+        return 0;
+    }
     unsigned char *d_memory = isb__gpu_alloc(p.gpu, 3 * nbytes);
     if (d_memory) {
         p.d_x = (isb__bf16 *)d_memory;

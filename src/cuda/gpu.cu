@@ -80,7 +80,6 @@ extern "C" isb_status isb__gpu_open(int index, isb__gpu **out, char *reason) {
         status = gpu->status;
         if (status != ISB_OK) snprintf(reason, ISB__GPU_TEXT_NBYTES, "%s", gpu->error);
     }
-    if (status == ISB_OK) status = isb__gpu_products_open(gpu, reason);
     if (status != ISB_OK) {
         isb__gpu_close(gpu);
         return status;
@@ -98,6 +97,10 @@ extern "C" void isb__gpu_close(isb__gpu *gpu) {
     if (gpu->copy_stream) cudaStreamDestroy(gpu->copy_stream);
     if (gpu->stream) cudaStreamDestroy(gpu->stream);
     free(gpu);
+}
+
+extern "C" void isb__gpu_use(isb__gpu *gpu) {
+    gpu_check(gpu, cudaSetDevice(gpu->index), "choosing the device");
 }
 
 extern "C" const char *isb__gpu_name(const isb__gpu *gpu) { return gpu->name; }

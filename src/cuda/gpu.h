@@ -2,7 +2,7 @@
  *
  * Everything on the device is asynchronous: a call puts work in line on one stream and returns.
  * Failures are sticky, like the device's own: the first is remembered and isb__gpu_status() tells
- * it.  Calls come from the thread that opened the GPU.  Pointers named d_ are device memory;
+ * it.  Calls come from one thread at a time, which has opened the GPU or called isb__gpu_use().  Pointers named d_ are device memory;
  * matrices are row-major; M counts tokens.
  *
  * This header is the seam between the C of the trainer and the CUDA C++ of the kernels. */
@@ -25,10 +25,11 @@ enum { ISB__N_GPU_EVENTS = 8, ISB__GPU_TEXT_NBYTES = 512, ISB__GPU_ID_NBYTES = 1
 
 /* ---- gpu.cu ---- */
 
-/* reason [ISB__GPU_TEXT_NBYTES] says why not.  Errors: UNSUPPORTED (no such device, too old, no
- * cuBLASLt), DEVICE. */
+/* reason [ISB__GPU_TEXT_NBYTES] says why not.  Errors: UNSUPPORTED (no such device, too old), DEVICE. */
 isb_status isb__gpu_open(int index, isb__gpu **gpu, char *reason);
 void isb__gpu_close(isb__gpu *gpu);
+/* The calling thread goes on with the GPU: for one that did not open it. */
+void isb__gpu_use(isb__gpu *gpu);
 const char *isb__gpu_name(const isb__gpu *gpu);
 void isb__gpu_memory(isb__gpu *gpu, uint64_t *free_nbytes, uint64_t *total_nbytes);
 /* NULL: there is not that much. */
@@ -56,8 +57,9 @@ isb_status isb__gpu_status(const isb__gpu *gpu, const char **text);
 
 /* ---- product.cu: tensor cores, by cuBLASLt ---- */
 
+/* Before the first product.  Errors: UNSUPPORTED (no cuBLASLt), NO_MEMORY, DEVICE. */
 isb_status isb__gpu_products_open(isb__gpu *gpu, char *reason);
-void isb__gpu_products_close(isb__gpu *gpu);
+void isb__gpu_products_close(isb__gpu *gpu); /* isb__gpu_close() calls it */
 /* y [M, n] = x [M, k] W [n, k]^T */
 void isb__gpu_linear(isb__gpu *gpu, size_t M, size_t n, size_t k, const isb__bf16 *d_x,
                      const isb__bf16 *d_W, isb__bf16 *d_y);

@@ -10,7 +10,10 @@
  *     C [16, 8]    c[0], c[1]: (g, 2t), (g, 2t+1)    c[2], c[3]: row g + 8
  *
  * So C of one product, rounded to bf16 in pairs, is half of an A of the next: a chain of products
- * stays in registers (Dao 2023). */
+ * stays in registers (Dao 2023).
+ *
+ * With int8 (m16n8k32) a register holds four numbers in place of two: tiles are as many bytes, A
+ * [16, 32] and B [32, 8], and the loads are the same.  Sums are int32, exact. */
 #ifndef ISB_CUDA_TENSOR_CORE_H
 #define ISB_CUDA_TENSOR_CORE_H
 
@@ -24,6 +27,17 @@ __device__ __forceinline__ void mma(float (&c)[4], const uint32_t (&a)[4], const
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
                  "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+__device__ __forceinline__ void mma(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t *b) {
+#ifdef ISB_CUDA_EMULATION
+    emulated_mma_int8(c, a, b);
+#else
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
@@ -57,6 +71,14 @@ __device__ __forceinline__ void load_a(uint32_t (&a)[4], const isb__bf16 *x, int
 __device__ __forceinline__ void load_b_of_rows(uint32_t (&b)[4], const isb__bf16 *x, int stride) {
     const int lane = threadIdx.x % WARP, tile = lane / 8;
     load_tiles<false>(b, x + (lane % 8 + tile / 2 * 8) * stride + tile % 2 * 8);
+}
+/* The same of int8: A [16, 32] = x, and two B [32, 8] of the transpose of x [16, 32].  stride is in
+ * bytes, a multiple of 16. */
+__device__ __forceinline__ void load_a(uint32_t (&a)[4], const int8_t *x, int stride) {
+    load_a(a, reinterpret_cast<const isb__bf16 *>(x), stride / 2);
+}
+__device__ __forceinline__ void load_b_of_rows(uint32_t (&b)[4], const int8_t *x, int stride) {
+    load_b_of_rows(b, reinterpret_cast<const isb__bf16 *>(x), stride / 2);
 }
 /* Two neighbouring B [16, 8] of x [16, 16]. */
 __device__ __forceinline__ void load_b_of_columns(uint32_t (&b)[4], const isb__bf16 *x,

@@ -344,7 +344,8 @@ static isb_status open_gpu(trainer_cuda *t, const char *device) {
     char reason[ISB__GPU_TEXT_NBYTES] = "";
     int index;
     ISB_TRY(parse_device(ctx, device, t->comm, &index));
-    const isb_status status = isb__gpu_open(index, &t->gpu, reason);
+    isb_status status = isb__gpu_open(index, &t->gpu, reason);
+    if (status == ISB_OK) status = isb__gpu_products_open(t->gpu, reason);
     if (status == ISB_OK) return ISB_OK;
     return isb__fail(ctx, status, "cannot use GPU %d: %s (isobit info lists those there are)",
                      index, reason);

@@ -8,7 +8,7 @@
 
 #include "base/io.h"
 #include "data/dataset_raw.h"
-#include "m1/m1.h"
+#include "m1/m1_device.h"
 
 /* ---- the text ---- */
 
@@ -191,7 +191,7 @@ static isb_status open_m1(isb__tokenizer *t, const char *m1_dir, bool needs_stat
             "make a static M1 of byte counts",
             t->spec, m1_dir);
     }
-    ISB_TRY(isb__m1_open(t->ctx, m1_dir, 0, source));
+    ISB_TRY(isb__m1_open_on(t->ctx, NULL, m1_dir, 0, source));
     isb__id128_hex(&source->identity, t->identity);
     return ISB_OK;
 }

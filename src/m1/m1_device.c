@@ -1,6 +1,7 @@
 /* Chooses where M1 runs by the device's name, as train/trainer.c does for training. */
 #include "m1/m1_device.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "m1/m1_state.h"
@@ -26,7 +27,8 @@ isb_status isb__m1_open_on(isb_context *ctx, const char *device, const char *pat
                            isb__cdf_source *source) {
     uint64_t counts[ISB__N_SYMBOLS];
     bool is_static;
-    const bool is_cpu = !device || strcmp(device, "cpu") == 0;
+    if (!device) device = getenv("ISB_M1_DEVICE");
+    const bool is_cpu = !device || !*device || strcmp(device, "cpu") == 0;
     if (!is_cpu && strcmp(device, "cuda") != 0 && strncmp(device, "cuda:", 5) != 0) {
         return isb__fail(ctx, ISB_ERR_ARGUMENT, "device is '%s'; allowed are cpu, cuda and cuda:N",
                          device);

@@ -4,8 +4,9 @@
 
 #include "m1/m1.h"
 
-/* isb__m1_open() on a device: NULL or "cpu", "cuda" (the first GPU), "cuda:1".  Counts of bytes are on the processor
- * whatever the device.  Errors: also ARGUMENT (the device's name), UNSUPPORTED (this build has no CUDA, or the machine no such GPU), DEVICE. */
+/* isb__m1_open() on a device: "cpu", "cuda" (the first GPU), "cuda:1"; NULL: what ISB_M1_DEVICE
+ * says, else cpu.  Counts of bytes are on the processor whatever the device.  Errors: also ARGUMENT
+ * (the device's name), UNSUPPORTED (this build has no CUDA, or the machine no such GPU), DEVICE. */
 isb_status isb__m1_open_on(isb_context *ctx, const char *device, const char *path, size_t n_streams,
                            isb__cdf_source *source);
 /* Of src/cuda, in builds with ISB_HAVE_CUDA.  As isb__m1_source(); one worker. */

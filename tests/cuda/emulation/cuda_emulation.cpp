@@ -194,6 +194,36 @@ uint16_t float_to_bf16(float x) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+template <typename F> static int to_int(F rounded) {
+    if (rounded != rounded) return 0;
+    if (rounded >= (F)0x1p31) return INT32_MAX;
+    return rounded <= (F)-0x1p31 ? INT32_MIN : (int)rounded;
+}
+int __float2int_rn(float x) { return to_int(rintf(x)); }
+int __float2int_rz(float x) { return to_int(truncf(x)); }
+int __double2int_rz(double x) { return to_int(trunc(x)); }
+
+uint32_t __float_as_uint(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+float __uint_as_float(uint32_t bits) { return bits_to_float(bits); }
+
+static int byte_of(int word, unsigned i) { return (int8_t)((uint32_t)word >> 8 * i); }
+static int half_word_of(int word, unsigned i) { return (int16_t)((uint32_t)word >> 16 * i); }
+
+int __dp4a(int a, int b, int sum) {
+    for (unsigned i = 0; i < 4; ++i) sum += byte_of(a, i) * byte_of(b, i);
+    return sum;
+}
+int __dp2a_lo(int a, int b, int sum) {
+    return sum + half_word_of(a, 0) * byte_of(b, 0) + half_word_of(a, 1) * byte_of(b, 1);
+}
+int __dp2a_hi(int a, int b, int sum) {
+    return sum + half_word_of(a, 0) * byte_of(b, 2) + half_word_of(a, 1) * byte_of(b, 3);
+}
+
 static float half_of(uint32_t pair, unsigned which) {
     return bits_to_float(which ? pair & 0xffff0000u : pair << 16);
 }
@@ -219,6 +249,21 @@ void emulated_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t *b) {
             sum += half_of(x, k % 2) * half_of(y, k % 2);
         }
         c[i] += sum;
+    }
+}
+
+/* A(row, k) is in lane (row % 8) * 4 + k % 16 / 4, B(k, column) in lane column * 4 + k % 16 / 4. */
+void emulated_mma_int8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t *b) {
+    const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    const char *all = emulation_exchange(mine, sizeof mine);
+    const unsigned lane = current % LANES, g = lane / 4, t = lane % 4;
+    for (unsigned i = 0; i < 4; ++i) {
+        const unsigned row = g + i / 2 * 8, column = 2 * t + i % 2;
+        for (unsigned k = 0; k < 32; k += 4) {
+            const uint32_t x = word_of(all, row % 8 * 4 + k % 16 / 4, row / 8 + k / 16 * 2),
+                           y = word_of(all, column * 4 + k % 16 / 4, 4 + k / 16);
+            c[i] = __dp4a((int)x, (int)y, c[i]);
+        }
     }
 }
 

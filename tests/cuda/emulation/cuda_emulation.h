@@ -63,10 +63,52 @@ template <typename T> T __shfl_xor_sync(unsigned mask, T value, int lane_mask) {
     return other;
 }
 
+template <typename T> T __shfl_up_sync(unsigned mask, T value, unsigned step) {
+    (void)mask;
+    const char *all = emulation_exchange(&value, sizeof value);
+    const unsigned lane = threadIdx.x % 32;
+    T other;
+    memcpy(&other, all + (lane < step ? lane : lane - step) * ISB_LANE_NBYTES, sizeof other);
+    return other;
+}
+/* Threads run in turn. */
+static inline int atomicAdd(int *sum, int x) {
+    const int before = *sum;
+    *sum += x;
+    return before;
+}
+
+/* ---- arithmetic; compile with -ffp-contract=off ---- */
+
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fsub_rn(float a, float b) { return a - b; }
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float __fdiv_rn(float a, float b) { return a / b; }
+static inline float __fsqrt_rn(float a) { return sqrtf(a); }
+static inline double __dadd_rn(double a, double b) { return a + b; }
+static inline double __dsub_rn(double a, double b) { return a - b; }
+static inline double __dmul_rn(double a, double b) { return a * b; }
+static inline double __ddiv_rn(double a, double b) { return a / b; }
+static inline float __int2float_rn(int x) { return (float)x; }
+static inline float __uint2float_rn(unsigned x) { return (float)x; }
+static inline double __ll2double_rn(long long x) { return (double)x; }
+static inline float __double2float_rn(double x) { return (float)x; }
+/* Numbers beyond int become its limits, and NaN 0. */
+int __float2int_rn(float x);
+int __float2int_rz(float x);
+int __double2int_rz(double x);
+uint32_t __float_as_uint(float x);
+float __uint_as_float(uint32_t bits);
+int __dp4a(int a, int b, int sum);
+/* The 16-bit halves of a times bytes 0 and 1, or 2 and 3, of b. */
+int __dp2a_lo(int a, int b, int sum);
+int __dp2a_hi(int a, int b, int sum);
+
 #define __expf(x) expf(x) /* glibc has the name, for itself */
 float bits_to_float(uint32_t bits);
 uint16_t float_to_bf16(float x);
 void emulated_mma(float (&c)[4], const uint32_t (&a)[4], const uint32_t *b);
+void emulated_mma_int8(int32_t (&c)[4], const uint32_t (&a)[4], const uint32_t *b);
 void emulated_ldmatrix(uint32_t (&r)[4], const uint16_t *row, bool transposed);
 
 void emulation_launch(const void *kernel, dim3 grid, dim3 block, size_t shared_nbytes,
