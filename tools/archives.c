@@ -80,7 +80,7 @@ int archive_report(tool_session *session, const char *what, const char *input, c
 
 /* ---- lists ---- */
 
-static const char list_format[] = "%15s %17s %8s %9s %8s %6s %6s %6s  %-9s %s\n";
+static const char list_format[] = "%13s %15s %7s %9s %6s %5s %6s %5s  %-9s %s\n";
 
 static void print_row(uint64_t packed, uint64_t raw, const isb_compress_result *r,
                       const char *name) {

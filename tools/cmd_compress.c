@@ -45,8 +45,8 @@ typedef struct compress_values {
      .help = "remove each input once its output is whole"}
 
 #define WORK_OPTIONS                                                                               \
-    {.name = "streams", .metavar = "N", .type = OPTION_COUNT, .low = 1, .high = 65536,             \
-     AT(streams),                                                                                  \
+    {.group = "How", .name = "streams", .metavar = "N", .type = OPTION_COUNT, .low = 1,            \
+     .high = 65536, AT(streams),                                                                   \
      .help = "chunks that go through the M1 together: speed and memory only; without it what "     \
              "suits the machine"},                                                                 \
     {.name = "memory", .metavar = "SIZE", .type = OPTION_COUNT, .low = 1, .otherwise = "1Gi",      \
@@ -66,26 +66,26 @@ typedef struct compress_values {
 static const option_spec compress_options[] = {
     MODE_OPTIONS("decompress"),
     FILE_OPTIONS,
+    WORK_OPTIONS,
     M1_OPTION(offsetof(compress_values, m1),
-              "the M1 to code with, and to decompress with; without it the one in the library, and "
-              "to decompress the one that the file needs"),
+              "the M1 to code with; without it the one in the library, with -d the one that the "
+              "file needs"),
     {.group = "Compression", .name = "embed-m1", .type = OPTION_FLAG, AT(embed_m1),
      .help = "put the M1 into the file: it can then be read wherever isobit is"},
     {.name = "chunk-size", .metavar = "BYTES", .type = OPTION_COUNT, .low = 1024, .high = 16777216,
      .otherwise = "16Ki", AT(chunk),
      .help = "bytes coded on their own: larger is denser; smaller loses less to damage, and is "
              "read faster in parts"},
-    WORK_OPTIONS,
     UNPACK_OPTIONS,
 };
 
 static const option_spec decompress_options[] = {
     MODE_OPTIONS("what happens anyway"),
     FILE_OPTIONS,
+    WORK_OPTIONS,
     M1_OPTION(offsetof(compress_values, m1),
               "the M1 that compressed; without it the one in the file, in the library, or found by "
               "its identity"),
-    WORK_OPTIONS,
     UNPACK_OPTIONS,
 };
 

@@ -40,7 +40,7 @@ const tool_command *command_leaf(size_t i);
 /* --m1: every command takes all that the library does. */
 #define M1_OPTION(at, text)                                                                        \
     {.name = "m1", .metavar = "M1", .type = OPTION_TEXT, .complete = COMPLETE_FILE, .offset = at,  \
-     .help = text ": a folder, a file or a name, see \"isobit help m1\""}
+     .help = text "; a folder, a file or a name: see \"isobit help m1\""}
 
 /* The options that say how text is read; the values' struct holds them as `corpus`. */
 typedef struct corpus_values {
