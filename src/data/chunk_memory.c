@@ -18,7 +18,7 @@ static uint64_t chunk_cost(const isb__chunk_memory *memory) {
     return (uint64_t)memory->chunk_nbytes * (memory->packing ? 12 : 8) + 256;
 }
 
-/* A state of zstd: tables of about 6 bytes a byte at the levels used, and its fixed part. */
+/* A state of zstd: tables of up to 6 bytes a byte at the levels used, and its fixed part. */
 static uint64_t slot_cost(const isb__chunk_memory *memory) {
     return memory->packing ? (uint64_t)memory->chunk_nbytes * 6 + (3 << 20) : 256 << 10;
 }

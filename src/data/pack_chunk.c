@@ -10,7 +10,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-enum { LEVEL = 9, TINY = 8, NOISE_NUMERATOR = 31, NOISE_DENOMINATOR = 32 };
+enum { LEVEL = 9, HARD_LEVEL = 15, TINY = 8, NOISE_NUMERATOR = 31, NOISE_DENOMINATOR = 32 };
 
 static bool is_one_value(const uint8_t *raw, size_t nbytes) {
     return memcmp(raw, raw + 1, nbytes - 1) == 0;
@@ -27,19 +27,6 @@ static bool is_spread_evenly(const uint8_t *raw, size_t nbytes) {
     return pairs * 256 * 8 <= (uint64_t)nbytes * (nbytes - 1) * 9; /* below 2^59 */
 }
 
-/* The payload's size; 0 if it would not be smaller than the raw bytes. */
-static isb_status pack_zstd(isb__chunk_zstd *zstd, const isb__packed_chunk *chunk, size_t *nbytes) {
-    *nbytes = 0;
-    if (!zstd->pack) zstd->pack = ZSTD_createCCtx();
-    if (!zstd->pack) return ISB_ERR_NO_MEMORY;
-    const size_t n = ZSTD_compressCCtx(zstd->pack, chunk->zstd, chunk->raw_nbytes - 1, chunk->raw,
-                                       chunk->raw_nbytes, LEVEL);
-    if (!ZSTD_isError(n)) *nbytes = n;
-    return ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation
-               ? ISB_ERR_NO_MEMORY
-               : ISB_OK;
-}
-
 static void set_kind(isb__packed_chunk *chunk, isb__container_kind kind, const uint8_t *payload,
                      size_t nbytes) {
     chunk->kind = kind;
@@ -47,23 +34,35 @@ static void set_kind(isb__packed_chunk *chunk, isb__container_kind kind, const u
     chunk->payload_nbytes = nbytes;
 }
 
+/* Stored, if zstd makes it no smaller. */
+static isb_status pack_zstd(isb__chunk_zstd *zstd, isb__packed_chunk *chunk, int level) {
+    set_kind(chunk, ISB__CONTAINER_STORED, chunk->raw, chunk->raw_nbytes);
+    if (!zstd->pack) zstd->pack = ZSTD_createCCtx();
+    if (!zstd->pack) return ISB_ERR_NO_MEMORY;
+    const size_t n = ZSTD_compressCCtx(zstd->pack, chunk->zstd, chunk->raw_nbytes - 1, chunk->raw,
+                                       chunk->raw_nbytes, level);
+    if (!ZSTD_isError(n)) set_kind(chunk, ISB__CONTAINER_ZSTD, chunk->zstd, n);
+    return ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation
+               ? ISB_ERR_NO_MEMORY
+               : ISB_OK;
+}
+
+/* A harder search is as cheap beside M1 as the first was beside reading. */
 void isb__pack_chunk(isb__chunk_zstd *zstd, isb__packed_chunk *chunk) {
     const size_t raw = chunk->raw_nbytes;
-    size_t n;
     chunk->try_m1 = false;
     chunk->status = ISB_OK;
     if (is_one_value(chunk->raw, raw)) {
         set_kind(chunk, ISB__CONTAINER_FILL, chunk->raw, 1);
         return;
     }
-    set_kind(chunk, ISB__CONTAINER_STORED, chunk->raw, raw);
-    chunk->status = pack_zstd(zstd, chunk, &n);
-    if (chunk->status != ISB_OK) return;
-    if (n > 0) set_kind(chunk, ISB__CONTAINER_ZSTD, chunk->zstd, n);
-    const bool tiny = n > 0 && n <= raw / TINY,
+    chunk->status = pack_zstd(zstd, chunk, LEVEL);
+    const bool tiny = chunk->payload_nbytes <= raw / TINY,
                noise = chunk->payload_nbytes > raw / NOISE_DENOMINATOR * NOISE_NUMERATOR &&
                        is_spread_evenly(chunk->raw, raw);
-    chunk->try_m1 = !tiny && !noise;
+    if (chunk->status != ISB_OK || tiny || noise) return;
+    chunk->try_m1 = true;
+    chunk->status = pack_zstd(zstd, chunk, HARD_LEVEL);
 }
 
 /* One frame, whose size is known before it is unpacked: a payload of several, or of none, is

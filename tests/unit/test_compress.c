@@ -21,7 +21,7 @@ static uint8_t data[CAPACITY], packed[CAPACITY + 4096];
 static void write_counts(const char *name, uint64_t favourite) {
     uint64_t counts[257];
     for (int x = 0; x < 257; x++) counts[x] = 1;
-    counts[favourite] = 5000;
+    counts[favourite] = 770;
     CHECK_OK(ctx, isb__m1_write_static(ctx, temp_path(name), counts));
 }
 

@@ -77,13 +77,14 @@ static void load(subject *s) {
     fclose(file);
 }
 
-static void pack(const char *name, const char *m1, size_t start, size_t nbytes, subject *s) {
+static void pack(const char *name, const char *m1, size_t start, size_t nbytes, subject *s,
+                 isb_compress_result *result) {
     *s = (subject){.raw = raw + start, .raw_nbytes = nbytes};
     snprintf(s->path, sizeof s->path, "%s", temp_path(name));
     temp_write(temp_path("in"), raw + start, nbytes);
     options.m1_path = m1;
     options.embed_m1 = m1 == m1_file;
-    CHECK_OK(ctx, isb_compress_file(ctx, temp_path("in"), s->path, &options, NULL));
+    CHECK_OK(ctx, isb_compress_file(ctx, temp_path("in"), s->path, &options, result));
     options.m1_path = counts_dir;
     if (options.embed_m1) options.m1_path = NULL;
     load(s);
@@ -186,16 +187,20 @@ static void make_raw(isb__rng *rng) {
 
 static void test_damage(isb__rng *rng) {
     subject plain, coded, both, embedded;
-    pack("plain", counts_dir, 2048, 7000, &plain);
-    pack("coded", counts_dir, 0, 2100, &coded);
+    isb_compress_result result;
+    pack("plain", counts_dir, 2048, 7000, &plain, &result);
+    CHECK(result.n_zstd == 2 && result.n_stored == 2 && result.n_fill == 3);
+    pack("coded", counts_dir, 0, 2100, &coded, &result);
+    CHECK_EQ(result.n_ac, 2);
     join("both", &coded, &plain, &both);
     both.raw = raw; /* 2100 bytes and then those from 2048 on: checked by parts of the first only */
     both.raw_nbytes = 2048;
     options.m1_path = counts_dir;
-    damage("without M1", &plain, rng, 70000, 6000);
-    damage("coded with a table", &coded, rng, 20000, 2000);
-    damage("two files joined", &both, rng, 8000, 1000);
-    pack("embedded", m1_file, 10240, 2048, &embedded);
+    damage("without M1", &plain, rng, 88000, 6000);
+    damage("coded with a table", &coded, rng, 8000, 1000);
+    damage("two files joined", &both, rng, 4000, 500);
+    pack("embedded", m1_file, 10240, 2048, &embedded, &result);
+    CHECK_EQ(result.n_ac, 2);
     damage("M1 in the file", &embedded, rng, 1500, 200);
     printf("%d damaged files\n", n_damaged);
     CHECK(n_damaged >= 100000);
@@ -337,7 +342,7 @@ int main(int argc, char **argv) {
     snprintf(counts_dir, sizeof counts_dir, "%s", temp_path("counts"));
     snprintf(m1_file, sizeof m1_file, "%s", temp_path("model.isb-m1"));
     uint64_t counts[257];
-    for (int x = 0; x < 257; x++) counts[x] = x == 'e' ? 5000 : 1;
+    for (int x = 0; x < 257; x++) counts[x] = x == 'e' ? 770 : 1;
     CHECK_OK(ctx, isb__m1_write_static(ctx, counts_dir, counts));
     small_m1(ctx, 1, temp_path("model"));
     CHECK_OK(ctx, isb_m1_quantise_file(ctx, temp_path("model"), m1_file, NULL, 1));
