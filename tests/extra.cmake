@@ -11,6 +11,13 @@ if(NOT ISB_SANITIZE AND TARGET isobit)
   isb_add_script_test(check_install cli scripts/check_install.sh ${PROJECT_BINARY_DIR})
 endif()
 
+# docs/determinism.md: scripts/matrix.sh runs it in other builds; docs/reference_decoder as a second opinion.
+set_tests_properties(golden/test_matrix PROPERTIES LABELS "golden;matrix")
+if(NOT ISB_SANITIZE AND TARGET isobit)
+  isb_add_script_test(reference_decoder cli tests/reference_decoder.sh $<TARGET_FILE:isobit> $<TARGET_FILE:test_matrix>)
+  set_tests_properties(cli/reference_decoder PROPERTIES LABELS "cli;matrix" SKIP_RETURN_CODE 77)
+endif()
+
 # The command, as its users meet it: tests/cli/NAME.sh with what it prints in NAME.expected.
 file(GLOB ISB_CLI_TESTS CONFIGURE_DEPENDS cli/*.expected)
 foreach(expected ${ISB_CLI_TESTS})
