@@ -1,5 +1,5 @@
-/* Blocks in a list; pieces are cut from the first.  A large piece has a block of its own, behind the
- * first, so that what is left of the first stays in use: at most a quarter of a block is lost. */
+/* Blocks in a list; pieces are cut from the first.  A large piece has a block of its own, behind
+ * the first, so that what is left of the first stays in use: at most a quarter of a block is lost. */
 #include "code/arena.h"
 
 #include <string.h>

@@ -12,7 +12,7 @@
  */
 #include "code/codec_state.h"
 
-/* Asking M1 ahead costs time for rows past the window's end, which are of no use.  With few lanes it
+/* Asking M1 ahead costs time for rows past the window's end, which are of no use; with few lanes it
  * also saves time, since M1 is best at GROUP rows a call. */
 enum { GROUP = 64, MAX_RUN = 128, MAX_STEP = 8 };
 /* Prefixes that one window may put into the cache: those that come again and again grow longer each
@@ -88,12 +88,14 @@ static isb_status lane_row(isb__codec *codec, isb__lane *lane, const uint16_t **
     return *row ? cursor_cache(codec, &lane->cursor, *row) : ISB_OK;
 }
 
-/* Follows the length that three of four windows reach, by steps of which one down undoes three up. */
+/* Follows the length that seven of eight windows reach: a step down undoes seven up. */
 static void learn_length(isb__worker *worker, size_t length) {
     const int64_t likely = worker->likely_length, step = likely / 256 + 1;
-    worker->likely_length += (int64_t)(length < 4096 ? length : 4096) * 16 > likely ? step
-                             : likely > 3 * step                                    ? -3 * step
-                                                                                    : 0;
+    if ((int64_t)(length < 4096 ? length : 4096) * 16 > likely) {
+        worker->likely_length += step;
+    } else if (likely > 7 * step) {
+        worker->likely_length -= 7 * step;
+    }
 }
 
 /* The window is over and `length` bytes long. */
