@@ -2,10 +2,11 @@
  *
  *     bench_int8 [--threads N] [--tier NAME] [--json]
  *
- * One line a product: tier, threads (each with rows and sums of its own, the weights shared), shape, median and best time
- * of a call, spread, GOP/s at best (two operations a multiply-add), percent of the peak that registers alone allow on
- * as many threads.  Then one line a kernel for the sizes of a 3m model, in nanoseconds a call, and the share of each part
- * in a layer, for a row of a batch of 32. */
+ * One line a product: tier, threads (each with sums of its own; the weights are shared), shape, median and best time of
+ * a call, spread, GOP/s at best (two operations a multiply-add), percent of the peak that registers alone allow on as
+ * many threads.  Then all products of the three layers of 3m in turn, whose weights do not fit L2, on one thread.  Then one line
+ * a kernel for the sizes of 3m: nanoseconds a call, and what all its calls for a row cost in a layer; last their sum, the
+ * products at the rate they have in a batch of 32 rows. */
 #include <stdio.h>
 #include <string.h>
 
@@ -38,9 +39,14 @@ typedef struct shape {
     size_t n, k;
 } shape;
 
-static const shape shapes[] = {
-    {"nano qkv", 192, 64}, {"nano gate_up", 512, 64}, {"nano down", 64, 256}, {"3m qkv", 3 * C, C},
-    {"3m o", C, C},        {"3m gate_up", 2 * F, C},  {"3m down", C, F},      {"3m head", V, C}};
+static const shape shapes[] = {{"nano qkv", 3 * 128, 128},
+                               {"nano gate_up", 2 * 512, 128},
+                               {"nano down", 128, 512},
+                               {"3m qkv", 3 * C, C},
+                               {"3m o", C, C},
+                               {"3m gate_up", 2 * F, C},
+                               {"3m down", C, F},
+                               {"3m head", V, C}};
 static const size_t row_counts[] = {1, 2, 4, 8, 16, 32, 64};
 
 typedef struct bench {
@@ -106,6 +112,69 @@ static double run_products(bench *b, double peak, double *head_ns) {
         }
     }
     return layer_ns;
+}
+
+/* ---- all layers, one thread ---- */
+
+enum { LAYERS = 3, FIRST_OF_LAYER = 3, PRODUCTS_OF_LAYER = 4 };
+
+typedef struct stack {
+    bench *b;
+    uint8_t *packed;
+    size_t nbytes[PRODUCTS_OF_LAYER]; /* of one layer's; a multiple of 64 */
+    double n_weights;                 /* of all layers */
+} stack;
+
+static void run_stack(void *arg) {
+    const stack *s = arg;
+    const bench *b = s->b;
+    const uint8_t *packed = s->packed;
+    for (int layer = 0; layer < LAYERS; ++layer) {
+        for (int i = 0; i < PRODUCTS_OF_LAYER; packed += s->nbytes[i++]) {
+            const shape *p = &shapes[FIRST_OF_LAYER + i];
+            b->ops->product(b->m, p->n, p->k, b->a, p->k, packed, b->sums, p->n + GAP);
+        }
+    }
+}
+
+static isb_status stack_make(bench *b, stack *s) {
+    size_t layer_nbytes = 0;
+    s->n_weights = 0;
+    for (int i = 0; i < PRODUCTS_OF_LAYER; ++i) {
+        const shape *p = &shapes[FIRST_OF_LAYER + i];
+        s->nbytes[i] = b->ops->packed_nbytes(p->n, p->k);
+        s->n_weights += (double)LAYERS * (double)p->n * (double)p->k;
+        layer_nbytes += s->nbytes[i];
+    }
+    ISB_TRY(isb__alloc(b->ctx, LAYERS * layer_nbytes, &s->packed));
+    uint8_t *packed = s->packed;
+    for (int i = 0; i < LAYERS * PRODUCTS_OF_LAYER; ++i) {
+        const shape *p = &shapes[FIRST_OF_LAYER + i % PRODUCTS_OF_LAYER];
+        b->ops->pack(p->n, p->k, b->w, packed);
+        packed += s->nbytes[i % PRODUCTS_OF_LAYER];
+    }
+    return ISB_OK;
+}
+
+/* peak: of one thread */
+static isb_status run_stacks(bench *b, double peak) {
+    stack s = {.b = b};
+    ISB_TRY(stack_make(b, &s));
+    if (!b->json)
+        printf("\n%-8s %-13s %4s %10s %10s %8s %6s\n", "tier", "products", "M", "median us",
+               "best us", "GOP/s", "peak");
+    for (size_t j = 0; j < sizeof row_counts / sizeof *row_counts; ++j) {
+        b->m = row_counts[j];
+        const bench_time t = bench_run(run_stack, &s, 0.1);
+        const double rate = 2 * s.n_weights * (double)b->m / t.best_s;
+        printf(b->json ? "{\"tier\":\"%s\",\"name\":\"%s\",\"m\":%zu,\"median_us\":%.2f,"
+                         "\"best_us\":%.2f,\"gop_per_s\":%.1f,\"percent_of_peak\":%.1f}\n"
+                       : "%-8s %-13s %4zu %10.2f %10.2f %8.1f %5.1f%%\n",
+               b->ops->tier, "3m layers", b->m, 1e6 * t.median_s, 1e6 * t.best_s, 1e-9 * rate,
+               peak > 0 ? 100 * rate / peak : 0);
+    }
+    isb__free(b->ctx, s.packed);
+    return ISB_OK;
 }
 
 /* ---- kernels of rows and heads ---- */
@@ -238,6 +307,7 @@ static isb_status run(bench *b, const char *only) {
         if (b->ops->begin) b->ops->begin();
         double head_ns = 0;
         const double products_ns = run_products(b, peak, &head_ns);
+        ISB_TRY(run_stacks(b, peak / isb__thread_count(b->ctx)));
         run_kernels(b, products_ns, head_ns);
         if (b->ops->end) b->ops->end();
     }
