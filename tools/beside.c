@@ -23,7 +23,7 @@ static bool is_link_to_file(const char *path) {
 int beside_name(tool_session *session, const beside_rules *rules, const char *input, char *path,
                 size_t nbytes) {
     const char *name = session->command->name, *suffix = rules->suffix;
-    if (rules->remove_suffix && !has_suffix(input, suffix) && !path_is_dir(input)) {
+    if (rules->remove_suffix && !has_suffix(input, suffix)) {
         return error_at(name, ISB_ERR_FORMAT,
                         "%s: the name does not end in %s; name the output with -o, or use -c",
                         input, suffix);

@@ -115,6 +115,12 @@ static int name_output(tool_session *session, const compress_values *v, const ch
 }
 
 static int refuse_input(tool_session *session, const compress_values *v, const char *input) {
+    if (path_is_dir(input)) {
+        return error_at(session->command->name, ISB_ERR_IS_DIRECTORY,
+                        "%s is a folder; name files, or pack it first: tar c FOLDER | isobit "
+                        "compress -o FOLDER.tar.isb",
+                        input);
+    }
     if (!is_stream(input) || !isatty(STDIN_FILENO) || v->inputs.count > 0) return 0;
     return error_usage(session->command->name,
                        "standard input is a terminal; name a file, or - to type the input");
@@ -156,11 +162,13 @@ static int transform(tool_session *session, const compress_values *v, const char
     isb_compress_options options;
     set_options(v, force, &options);
     isb_compress_result result;
-    const mode_t before = beside_begin(input);
+    /* A part is not the file that once had these attributes. */
+    const char *like = v->range ? "-" : input;
+    const mode_t before = beside_begin(like);
     const isb_status status =
         v->decompress ? isb_decompress_file(session->context, input, output, &options, &result)
                       : isb_compress_file(session->context, input, output, &options, &result);
-    beside_finish(before, status == ISB_OK && !v->range, input, output);
+    beside_finish(before, status == ISB_OK, like, output);
     if (status != ISB_OK) return error_status(session, status);
     if (v->remove) code = beside_remove(session, input);
     /* Sizes of a part beside those of the whole say nothing. */

@@ -1,4 +1,5 @@
 # compress and decompress as zstd's users expect them.
+umask 022
 m1=$ISB_CLI_MODELS/m1
 head -c 3000 "$ISB_CLI_MODELS/text.txt" >text.txt
 head -c 2000 /bin/true >binary
@@ -47,7 +48,7 @@ fails 2 "is the input too" "onto itself" $pack -f text.txt -o ./text.txt
 fails 4 "missing" "one of two files is missing" $pack missing original/binary -f
 ls original/binary.isb missing* 2>/dev/null
 fails 4 "missing.isb" "a missing file to decompress" $unpack missing.isb
-fails 4 "original" "a folder" $pack original
+fails 4 "original is a folder" "a folder" $pack original
 fails 4 "original" "a folder to decompress" $unpack original
 fails 4 "original" "a folder to test" isobit compress -t original
 ln -s original/text.txt link
@@ -110,6 +111,7 @@ part 1500: | cmp - <(tail -c +1501 original/text.txt) && echo "ok: to the end"
 part :7 | cmp - <(head -c 7 original/text.txt) && echo "ok: the first bytes"
 part 2999:1000 | cmp - <(tail -c 1 original/text.txt) && echo "ok: the last byte"
 isobit decompress --m1 "$m1" --range 2990:20 joined.isb -o part && same part <(cat original/text.txt original/binary | tail -c +2991 | head -c 20) "over the border of joined files"
+stat -c %a part
 fails 2 "at byte 3001" "past the end" part 3001:1
 fails 2 "at byte 9223372036854775807" "far past the end" part 9223372036854775807:1
 for range in 12 a:b 1:0 -1:5 : ::; do [ "$range" = : ] || fails 2 "is not OFFSET:LENGTH" "range $range" part "$range"; done
