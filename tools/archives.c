@@ -85,7 +85,8 @@ static const char list_format[] = "%13s %15s %7s %9s %6s %5s %6s %5s  %-9s %s\n"
 static void print_row(uint64_t packed, uint64_t raw, const isb_compress_result *r,
                       const char *name) {
     char ratio[32] = "-", bits[32] = "-", chunks[4][32] = {"", "", "", ""}, m1[16] = "";
-    if (packed > 0) snprintf(ratio, sizeof ratio, "%.3f", (double)raw / (double)packed);
+    const double times = packed > 0 ? (double)raw / (double)packed : 0;
+    if (packed > 0) snprintf(ratio, sizeof ratio, "%.*f", times < 1000 ? 3 : 0, times);
     if (raw > 0) snprintf(bits, sizeof bits, "%.4f", 8 * (double)packed / (double)raw);
     if (r) {
         const uint64_t n[4] = {r->n_ac, r->n_zstd, r->n_stored, r->n_fill};
