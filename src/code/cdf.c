@@ -87,6 +87,44 @@ void isb__cdf_first_row(const uint16_t *row, int precision_nbits, int first_prec
     isb__cdf_row(cdf, ISB__N_BYTES, precision_nbits, first_precision_nbits, first);
 }
 
+/* ---- many threads ---- */
+
+typedef struct shared_call {
+    const isb__cdf_source *source;
+    const isb__cdf_request *requests;
+    size_t n, n_workers;
+    _Atomic isb_status status; /* of a worker that failed */
+} shared_call;
+
+static void evaluate_share(void *arg, size_t worker, int thread) {
+    shared_call *call = arg;
+    const isb__cdf_source *source = call->source;
+    const size_t first = worker * call->n / call->n_workers,
+                 end = (worker + 1) * call->n / call->n_workers;
+    (void)thread;
+    const isb_status status =
+        source->evaluate(source->self, worker, end - first, call->requests + first);
+    if (status != ISB_OK) atomic_store(&call->status, status);
+}
+
+isb_status isb__cdf_evaluate(isb_context *ctx, const isb__cdf_source *source, size_t n,
+                             const isb__cdf_request *requests) {
+    shared_call call = {.source = source, .requests = requests, .n = n};
+    const size_t n_threads = (size_t)isb__thread_count(ctx);
+    call.n_workers = source->n_workers < n_threads ? source->n_workers : n_threads;
+    if (call.n_workers > n) call.n_workers = n;
+    if (call.n_workers <= 1) return source->evaluate(source->self, 0, n, requests);
+    atomic_init(&call.status, ISB_OK);
+    isb__parallel(ctx, call.n_workers, evaluate_share, &call);
+    const isb_status status = atomic_load(&call.status);
+    if (status == ISB_OK) return ISB_OK;
+    if (status == ISB_ERR_CANCELLED) ISB_TRY(isb__check_cancel(ctx));
+    return isb__fail(ctx, status, "%s: M1, asked about %zu streams", isb_status_sentence(status),
+                     n);
+}
+
+/* ---- a source without context ---- */
+
 typedef struct static_source {
     isb_context *ctx;
     uint32_t cdf[ISB__N_SYMBOLS + 1];

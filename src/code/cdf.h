@@ -45,6 +45,11 @@ typedef struct isb__cdf_source {
     void (*free)(void *self); /* may be NULL */
 } isb__cdf_source;
 
+/* Evaluates the requests on all threads that the source has workers for: many streams, for a caller without threads
+ * of its own.  Errors: as evaluate. */
+isb_status isb__cdf_evaluate(isb_context *ctx, const isb__cdf_source *source, size_t n,
+                             const isb__cdf_request *requests);
+
 /* The CDF of weights w[0..n-1] (non-negative integers, sum > 0 and < 2^48): each symbol gets
  * 1 + floor(w * (2^P - n) / sum), and what is left over goes to the largest weight (the lowest index among equals).
  * cdf: [n+1].  Exact on every machine.  n <= 2^P. */

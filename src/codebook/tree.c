@@ -198,7 +198,7 @@ static isb_status make_request(isb__tree *tree, size_t stream, isb__cdf_request 
 static isb_status step(isb__tree *tree, double least, size_t n) {
     const size_t stride = (size_t)tree->source->n_symbols + 1;
     ISB_TRY(isb__check_cancel(tree->ctx));
-    ISB_TRY(tree->source->evaluate(tree->source->self, 0, n, tree->requests));
+    ISB_TRY(isb__cdf_evaluate(tree->ctx, tree->source, n, tree->requests));
     for (size_t i = 0; i < n; ++i) {
         walker *w = &tree->walkers[tree->requests[i].stream];
         tree->nodes[w->node].open = false;

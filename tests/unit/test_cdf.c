@@ -1,5 +1,6 @@
 /* CDFs: every symbol has a count, the sum is exact, and the shares are right. */
 #include "check.h"
+#include "toy_source.h"
 
 #include <math.h>
 
@@ -89,6 +90,69 @@ static void test_static_source(isb_context *ctx) {
     other.free(other.self);
 }
 
+/* Requests spread over threads give what they give one by one; a failure on any thread is told. */
+static void test_spread(void) {
+    enum { N = 23 };
+    static uint32_t together[N][3][ISB__N_SYMBOLS + 1], alone[3][ISB__N_SYMBOLS + 1];
+    isb_context_options options;
+    isb_context_options_init(&options);
+    options.n_threads = 4;
+    isb_context *ctx = NULL;
+    isb__cdf_source source;
+    isb__cdf_request requests[N];
+    CHECK_FATAL(isb_context_create(&options, &ctx) == ISB_OK);
+    CHECK_OK(ctx, toy_source_create(ctx, 2, 300, N, &source));
+    for (size_t i = 0; i < N; i++) {
+        requests[i] = (isb__cdf_request){.stream = i,
+                                         .restart = 1,
+                                         .bytes = (const uint8_t *)toy_english + i,
+                                         .n_bytes = 3,
+                                         .n_cdfs = 3,
+                                         .cdfs = together[i][0]};
+    }
+    CHECK_OK(ctx, isb__cdf_evaluate(ctx, &source, N, requests));
+    for (size_t i = 0; i < N; i++) {
+        isb__cdf_request request = requests[i];
+        request.cdfs = alone[0];
+        CHECK_OK(ctx, isb__cdf_evaluate(ctx, &source, 1, &request));
+        CHECK(memcmp(alone, together[i], sizeof alone) == 0);
+    }
+    toy_source *toy = source.self;
+    for (size_t at = 1; at <= 4; at++) {
+        isb__fail(ctx, ISB_ERR_ARGUMENT, "an older failure");
+        atomic_store(&toy->fail_after, atomic_load(&toy->n_calls) + at);
+        CHECK_STATUS(isb__cdf_evaluate(ctx, &source, N, requests), ISB_ERR_CANCELLED);
+        CHECK(strcmp(isb_context_error(ctx), "an older failure") != 0);
+    }
+    CHECK_EQ(atomic_load(&toy->n_clashes), 0);
+    source.free(source.self);
+    isb_context_free(ctx);
+}
+
+/* A row without END: every byte keeps its count, but the first of the largest, which has END's too. */
+static void test_rows(isb__rng *rng) {
+    uint64_t weights[257];
+    uint32_t cdf[258];
+    uint16_t row[256];
+    for (int turn = 0; turn < 200; turn++) {
+        for (int x = 0; x < 257; x++)
+            weights[x] = isb__rng_below(rng, turn % 4 ? 1u << turn % 30 : 1);
+        weights[isb__rng_below(rng, 257)] += 1 + isb__rng_below(rng, 1u << turn % 30);
+        isb__cdf_from_weights(weights, 257, 16, cdf);
+        isb__cdf_row(cdf, 257, 16, 16, row);
+        int largest = 0, good = row[0] == 0;
+        for (int x = 1; x < 256; x++) {
+            if (cdf[x + 1] - cdf[x] > cdf[largest + 1] - cdf[largest]) largest = x;
+        }
+        for (int x = 0; x < 256; x++) {
+            const uint32_t end = x < 255 ? row[x + 1] : 65536;
+            const uint32_t expected = cdf[x + 1] - cdf[x] + (x == largest ? 65536 - cdf[256] : 0);
+            good &= end - row[x] == expected;
+        }
+        CHECK(good);
+    }
+}
+
 int main(int argc, char **argv) {
     isb__rng rng;
     isb_context *ctx = NULL;
@@ -97,6 +161,8 @@ int main(int argc, char **argv) {
     test_random_weights(&rng);
     test_extremes();
     test_static_source(ctx);
+    test_spread();
+    test_rows(&rng);
     isb_context_free(ctx);
     return check_end();
 }
