@@ -42,8 +42,8 @@ static void pack(size_t n, size_t k, const int8_t *w, void *packed) {
 }
 
 /* `lower` and `right`: whether there are such tiles; constants in each copy of this function. */
-AMX_TARGET ISB_INLINE void tiles(int lower, int right, size_t n_steps, const int8_t *a, size_t lda, const int8_t *w,
-                                 int32_t *c, size_t ldc) {
+AMX_TARGET ISB_INLINE void tiles(int lower, int right, size_t n_steps, const int8_t *a, size_t lda,
+                                 const int8_t *w, int32_t *c, size_t ldc) {
     const size_t stride = ldc * sizeof *c;
     AMX_ZERO(0);
     if (right) AMX_ZERO(1);
@@ -65,8 +65,8 @@ AMX_TARGET ISB_INLINE void tiles(int lower, int right, size_t n_steps, const int
     if (lower && right) AMX_STORE(3, c + TILE * ldc + TILE, stride);
 }
 
-AMX_TARGET static void block_rows(int lower, int right, size_t n_steps, const int8_t *a, size_t lda, const int8_t *w,
-                                  int32_t *c, size_t ldc) {
+AMX_TARGET static void block_rows(int lower, int right, size_t n_steps, const int8_t *a, size_t lda,
+                                  const int8_t *w, int32_t *c, size_t ldc) {
     if (lower && right) {
         tiles(1, 1, n_steps, a, lda, w, c, ldc);
     } else if (lower) {
@@ -81,24 +81,27 @@ AMX_TARGET static void block_rows(int lower, int right, size_t n_steps, const in
 /* Volatile, because gcc 12 tells its optimiser that LDTILECFG reads 8 bytes, and would drop the stores to the rest. */
 AMX_TARGET static void configure(size_t rows) {
     const uint8_t upper = (uint8_t)(rows < TILE ? rows : TILE);
-    const uint8_t lower = (uint8_t)(rows > TILE ? rows - TILE : TILE); /* not used, but none may be empty */
+    /* Without lower rows their tiles are not used, but none may be empty. */
+    const uint8_t lower = (uint8_t)(rows > TILE ? rows - TILE : TILE);
     volatile tile_config config = {.palette = 1,
                                    .row_nbytes = {STEP, STEP, STEP, STEP, STEP, STEP, STEP, STEP},
                                    .rows = {upper, upper, lower, lower, upper, lower, TILE, TILE}};
     AMX_CONFIGURE((const void *)&config);
 }
 
-AMX_TARGET static void product(size_t m, size_t n, size_t k, const int8_t *a, size_t lda, const void *packed,
-                               int32_t *c, size_t ldc) {
+AMX_TARGET static void product(size_t m, size_t n, size_t k, const int8_t *a, size_t lda,
+                               const void *packed, int32_t *c, size_t ldc) {
     const size_t n_blocks = (m + MAX_ROWS - 1) / MAX_ROWS, rows = (m + n_blocks - 1) / n_blocks;
     const size_t n_steps = isb__round_up(k, STEP) / STEP;
     const int8_t *w = packed;
-    atomic_signal_fence(memory_order_seq_cst); /* gcc 12 does not know that tile loads read memory */
+    /* Both fences: gcc 12 does not know that tile loads read memory, nor that stores write it. */
+    atomic_signal_fence(memory_order_seq_cst);
     configure(rows);
     for (size_t j = 0; j < n; j += PANEL, w += panel_nbytes(k)) {
         for (size_t block = 0; block < n_blocks; ++block) {
             const size_t r = block * rows + rows <= m ? block * rows : m - rows;
-            block_rows(rows > TILE, n - j > TILE, n_steps, a + r * lda, lda, w, c + r * ldc + j, ldc);
+            block_rows(rows > TILE, n - j > TILE, n_steps, a + r * lda, lda, w, c + r * ldc + j,
+                       ldc);
         }
     }
     atomic_signal_fence(memory_order_seq_cst);

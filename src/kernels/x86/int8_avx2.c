@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "kernels/x86/lanes_avx2.h"
+
 #include "kernels/x86/int8_template.h"
 
 enum { MR = 6, PANEL = 16, K_PAD = 16, K_BLOCK = 512, SLOTS = ISB__KEY_GROUP };
@@ -54,46 +55,46 @@ static void pack(size_t n, size_t k, const int8_t *w, void *packed) {
 }
 
 /* One panel by some rows of int16, K_BLOCK apart; rows is a constant in each copy of this function. */
-V void panel_rows(size_t rows, size_t n_steps, const int16_t *a, const int8_t *w, int32_t *c, size_t ldc,
-                  int accumulate) {
-#define START(i)                                               \
-    __m256i sum##i##_0 = _mm256_setzero_si256();               \
-    __m256i sum##i##_1 = sum##i##_0;                           \
-    if (accumulate && i < rows) {                              \
-        sum##i##_0 = load8(c + i * ldc);                       \
-        sum##i##_1 = load8(c + i * ldc + 8);                   \
+V void panel_rows(size_t rows, size_t n_steps, const int16_t *a, const int8_t *w, int32_t *c,
+                  size_t ldc, int accumulate) {
+#define START(i)                                 \
+    __m256i sum##i##_0 = _mm256_setzero_si256(); \
+    __m256i sum##i##_1 = sum##i##_0;             \
+    if (accumulate && i < rows) {                \
+        sum##i##_0 = load8(c + i * ldc);         \
+        sum##i##_1 = load8(c + i * ldc + 8);     \
     }
     ISB_REPEAT6(START)
 #undef START
     for (size_t s = 0; s < n_steps; ++s, a += 2, w += 2 * PANEL) {
         const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w));
         const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + PANEL)));
-#define STEP(i)                                                   \
-    if (i < rows) {                                               \
-        const __m256i pair = broadcast_word(a + i * K_BLOCK);     \
-        sum##i##_0 = add_products(sum##i##_0, w0, pair);          \
-        sum##i##_1 = add_products(sum##i##_1, w1, pair);          \
+#define STEP(i)                                               \
+    if (i < rows) {                                           \
+        const __m256i pair = broadcast_word(a + i * K_BLOCK); \
+        sum##i##_0 = add_products(sum##i##_0, w0, pair);      \
+        sum##i##_1 = add_products(sum##i##_1, w1, pair);      \
     }
         ISB_REPEAT6(STEP)
 #undef STEP
     }
-#define STORE(i)                                                             \
-    if (i < rows) {                                                          \
-        _mm256_storeu_si256((__m256i *)(c + i * ldc), sum##i##_0);           \
-        _mm256_storeu_si256((__m256i *)(c + i * ldc + 8), sum##i##_1);       \
+#define STORE(i)                                                       \
+    if (i < rows) {                                                    \
+        _mm256_storeu_si256((__m256i *)(c + i * ldc), sum##i##_0);     \
+        _mm256_storeu_si256((__m256i *)(c + i * ldc + 8), sum##i##_1); \
     }
     ISB_REPEAT6(STORE)
 #undef STORE
 }
 
-V_KERNEL void panel(size_t rows, size_t n_steps, const int16_t *a, const int8_t *w, int32_t *c, size_t ldc,
-                    int accumulate) {
+V_KERNEL void panel(size_t rows, size_t n_steps, const int16_t *a, const int8_t *w, int32_t *c,
+                    size_t ldc, int accumulate) {
     switch (rows) {
 #define ROWS(i) \
     case i + 1: panel_rows(i + 1, n_steps, a, w, c, ldc, accumulate); break;
         ISB_REPEAT6(ROWS)
 #undef ROWS
-        default: break;
+    default: break;
     }
 }
 
@@ -106,8 +107,8 @@ V_KERNEL void widen(size_t n, const int8_t *a, int16_t *wide) {
 }
 
 /* At most MR rows. */
-V_KERNEL void product_rows(size_t rows, size_t n, size_t k, const int8_t *a, size_t lda, const int8_t *w,
-                           int32_t *c, size_t ldc) {
+V_KERNEL void product_rows(size_t rows, size_t n, size_t k, const int8_t *a, size_t lda,
+                           const int8_t *w, int32_t *c, size_t ldc) {
     int16_t wide[MR * K_BLOCK];
     const size_t k_padded = isb__round_up(k, K_PAD);
     for (size_t from = 0; from < k_padded; from += K_BLOCK) {
@@ -164,8 +165,8 @@ V void split_weights(const uint8_t *high, const uint8_t *low, __m256i *even, __m
 
 /* The sums of n channels, 8 (n_vectors - 1) < n <= 8 n_vectors, n a multiple of 4; n_vectors is a constant in each
  * copy. */
-V void mix_channels(size_t n_vectors, size_t n, size_t D, size_t n_slots, const uint8_t *high, const uint8_t *low,
-                    const int8_t *values, int32_t *sums, int accumulate) {
+V void mix_channels(size_t n_vectors, size_t n, size_t D, size_t n_slots, const uint8_t *high,
+                    const uint8_t *low, const int8_t *values, int32_t *sums, int accumulate) {
     const int whole = n == 8 * n_vectors;
     const __m256i mask = first_lo(n - 8 * (n_vectors - 1));
 #define START(i) __m256i sum##i = _mm256_setzero_si256();
@@ -174,38 +175,41 @@ V void mix_channels(size_t n_vectors, size_t n, size_t D, size_t n_slots, const 
     for (size_t j = 0; j < n_slots; j += 4, values += 4 * D) {
         __m256i even, odd;
         split_weights(high + j, low + j, &even, &odd);
-#define STEP(i)                                                                                            \
-    if (i < n_vectors) {                                                                                   \
-        const __m256i v = i + 1 < n_vectors || whole ? load8(values + 32 * i)                              \
-                                                     : _mm256_maskload_epi32((const void *)(values + 32 * i), mask); \
-        sum##i = add_products(sum##i, even_bytes(v), even);                                                \
-        sum##i = add_products(sum##i, odd_bytes(v), odd);                                                  \
+#define STEP(i)                                                                               \
+    if (i < n_vectors) {                                                                      \
+        const __m256i v = i + 1 < n_vectors || whole                                          \
+                              ? load8(values + 32 * i)                                        \
+                              : _mm256_maskload_epi32((const void *)(values + 32 * i), mask); \
+        sum##i = add_products(sum##i, even_bytes(v), even);                                   \
+        sum##i = add_products(sum##i, odd_bytes(v), odd);                                     \
     }
         ISB_REPEAT8(STEP)
 #undef STEP
     }
-#define STORE(i)                                                                                           \
-    if (i < n_vectors) {                                                                                   \
-        const __m256i stored = i + 1 < n_vectors ? first_lo(8) : mask;                                     \
-        if (accumulate) sum##i = _mm256_add_epi32(sum##i, _mm256_maskload_epi32(sums + 8 * i, stored));    \
-        _mm256_maskstore_epi32(sums + 8 * i, stored, sum##i);                                              \
+#define STORE(i)                                                                            \
+    if (i < n_vectors) {                                                                    \
+        const __m256i stored = i + 1 < n_vectors ? first_lo(8) : mask;                      \
+        if (accumulate)                                                                     \
+            sum##i = _mm256_add_epi32(sum##i, _mm256_maskload_epi32(sums + 8 * i, stored)); \
+        _mm256_maskstore_epi32(sums + 8 * i, stored, sum##i);                               \
     }
     ISB_REPEAT8(STORE)
 #undef STORE
 }
 
-V_KERNEL void mix(size_t D, size_t n_groups, const uint8_t *high, const uint8_t *low, const int8_t *values,
-                  int32_t *sums, int accumulate) {
+V_KERNEL void mix(size_t D, size_t n_groups, const uint8_t *high, const uint8_t *low,
+                  const int8_t *values, int32_t *sums, int accumulate) {
     for (size_t d = 0; d < D; d += 64) {
         const size_t n = D - d < 64 ? D - d : 64;
         switch ((n + 7) / 8) {
-#define VECTORS(i)                                                                                         \
-    case i + 1:                                                                                            \
-        mix_channels(i + 1, n, D, n_groups * SLOTS, high, low, values + 4 * d, sums + d, accumulate);      \
+#define VECTORS(i)                                                                       \
+    case i + 1:                                                                          \
+        mix_channels(i + 1, n, D, n_groups * SLOTS, high, low, values + 4 * d, sums + d, \
+                     accumulate);                                                        \
         break;
             ISB_REPEAT8(VECTORS)
 #undef VECTORS
-            default: break;
+        default: break;
         }
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/x86/lanes_avx512.h"
+
 #include "kernels/x86/int8_template.h"
 
 void isb__int8_overlay_avx512(isb__int8_ops *ops) { overlay_rows(ops); }

@@ -23,8 +23,8 @@ V v16 v_exp_m1(v16 x) {
     x = v_min(v_max(x, v_set1(ISB__EXP_MIN)), v_set1(ISB__EXP_MAX));
     const v16 t = v_add(v_mul(x, v_set1(ISB__EXP_LOG2E)), v_set1(ISB__EXP_ROUND));
     const v16 n = v_sub(t, v_set1(ISB__EXP_ROUND));
-    const v16 r = v_sub(v_sub(x, v_mul(n, v_set1(ISB__EXP_LN2_HI))),
-                        v_mul(n, v_set1(ISB__EXP_LN2_LO)));
+    const v16 r =
+        v_sub(v_sub(x, v_mul(n, v_set1(ISB__EXP_LN2_HI))), v_mul(n, v_set1(ISB__EXP_LN2_LO)));
     v16 p = v_add(v_mul(v_set1(ISB__EXP_C6), r), v_set1(ISB__EXP_C5));
     p = v_add(v_mul(p, r), v_set1(ISB__EXP_C4));
     p = v_add(v_mul(p, r), v_set1(ISB__EXP_C3));
@@ -166,14 +166,12 @@ V void zero_groups(size_t from, size_t to, uint8_t *high, uint8_t *low) {
     for (size_t i = from; i < to; i += LANES) i_store_split(high + i, low + i, i_zero());
 }
 
-V_KERNEL float weights(size_t n_groups, size_t begin, size_t end, const int32_t *scores_of,
-                       float a, const float *key_scales, const float *value_scales,
-                       const float *bias, int32_t limit, float *work, uint8_t *high,
-                       uint8_t *low) {
+V_KERNEL float weights(size_t n_groups, size_t begin, size_t end, const int32_t *scores_of, float a,
+                       const float *key_scales, const float *value_scales, const float *bias,
+                       int32_t limit, float *work, uint8_t *high, uint8_t *low) {
     uint32_t z;
-    const float most =
-        bias ? weights_scores(begin, end, scores_of, a, key_scales, bias, work)
-             : weights_scores(begin, end, scores_of, a, key_scales, NULL, work);
+    const float most = bias ? weights_scores(begin, end, scores_of, a, key_scales, bias, work)
+                            : weights_scores(begin, end, scores_of, a, key_scales, NULL, work);
     const float top = weights_exp(begin, end, most, value_scales, work, &z);
     const size_t from = begin / LANES * LANES, to = (end + LANES - 1) / LANES * LANES;
     if (!(top >= 0x1p-100f && top < INFINITY)) {

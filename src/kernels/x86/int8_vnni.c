@@ -35,7 +35,9 @@ enum {
     SLOTS = ISB__KEY_GROUP
 };
 
-VNNI_INLINE __mmask16 first(size_t n) { return (__mmask16)_bzhi_u32(0xffff, n < 16 ? (unsigned)n : 16); }
+VNNI_INLINE __mmask16 first(size_t n) {
+    return (__mmask16)_bzhi_u32(0xffff, n < 16 ? (unsigned)n : 16);
+}
 
 VNNI_INLINE __m512i broadcast_word(const void *p) {
     int32_t word;
@@ -78,8 +80,9 @@ VNNI_INLINE size_t chains_for(size_t rows) { return rows == 1 ? 4 : rows == 2 ? 
 
 /* One panel by some rows; rows and n_vectors (of 16 outputs) are constants in each copy of this function.  Sums i are
  * those of row i % rows and of the steps s with s % chains == i / rows. */
-VNNI_INLINE void panel_rows(size_t rows, size_t n_vectors, size_t n_steps, const int8_t *a, size_t lda,
-                            const uint8_t *w, const int32_t *start, int32_t *c, size_t ldc) {
+VNNI_INLINE void panel_rows(size_t rows, size_t n_vectors, size_t n_steps, const int8_t *a,
+                            size_t lda, const uint8_t *w, const int32_t *start, int32_t *c,
+                            size_t ldc) {
     const size_t chains = chains_for(rows);
 #define START(i)                                                                          \
     __m512i sum##i##_0 = i < rows ? _mm512_set1_epi32(start[i]) : _mm512_setzero_si512(); \
@@ -131,7 +134,7 @@ VNNI void whole_panel(size_t rows, size_t n_steps, const int8_t *a, size_t lda, 
     case i + 1: panel_rows(i + 1, 2, n_steps, a, lda, w, start, c, ldc); break;
         ISB_REPEAT14(ROWS)
 #undef ROWS
-        default: break;
+    default: break;
     }
 }
 
@@ -143,7 +146,7 @@ VNNI void half_panel(size_t rows, size_t n_steps, const int8_t *a, size_t lda, c
     case i + 1: panel_rows(i + 1, 1, n_steps, a, lda, w, start, c, ldc); break;
         ISB_REPEAT14(ROWS)
 #undef ROWS
-        default: break;
+    default: break;
     }
 }
 
@@ -187,7 +190,8 @@ VNNI void store_value(size_t D, const int8_t *value, int8_t *group, size_t slot)
         const __mmask16 mask = first(D - d);
         const __m512i wide = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, value + d));
         const __m512i old = _mm512_maskz_loadu_epi32(mask, words + 4 * d);
-        const __m512i both = _mm512_or_si512(_mm512_andnot_si512(byte, old), _mm512_sll_epi32(wide, by));
+        const __m512i both =
+            _mm512_or_si512(_mm512_andnot_si512(byte, old), _mm512_sll_epi32(wide, by));
         _mm512_mask_storeu_epi32(words + 4 * d, mask, both);
     }
 }
@@ -226,46 +230,50 @@ VNNI void scores(size_t D, size_t n_groups, const int8_t *q, const uint8_t *keys
 }
 
 /* The sums of n channels, 16 (n_vectors - 1) < n <= 16 n_vectors; n_vectors is a constant in each copy. */
-VNNI_INLINE void mix_channels(size_t n_vectors, size_t n, size_t D, size_t n_slots, const uint8_t *high,
-                              const uint8_t *low, const int8_t *values, int32_t *sums, int accumulate) {
+VNNI_INLINE void mix_channels(size_t n_vectors, size_t n, size_t D, size_t n_slots,
+                              const uint8_t *high, const uint8_t *low, const int8_t *values,
+                              int32_t *sums, int accumulate) {
     const __mmask16 all = first(16), last = first(n - 16 * (n_vectors - 1));
 #define START(i) __m512i high##i = _mm512_setzero_si512(), low##i = high##i;
     ISB_REPEAT4(START)
 #undef START
     for (size_t j = 0; j < n_slots; j += 4, values += 4 * D) {
         const __m512i b_high = broadcast_word(high + j), b_low = broadcast_word(low + j);
-#define STEP(i)                                                                                            \
-    if (i < n_vectors) {                                                                                   \
-        const __m512i v = _mm512_maskz_loadu_epi32(i + 1 < n_vectors ? all : last, values + 64 * i);       \
-        high##i = _mm512_dpbusd_epi32(high##i, b_high, v);                                                 \
-        low##i = _mm512_dpbusd_epi32(low##i, b_low, v);                                                    \
+#define STEP(i)                                                                        \
+    if (i < n_vectors) {                                                               \
+        const __m512i v =                                                              \
+            _mm512_maskz_loadu_epi32(i + 1 < n_vectors ? all : last, values + 64 * i); \
+        high##i = _mm512_dpbusd_epi32(high##i, b_high, v);                             \
+        low##i = _mm512_dpbusd_epi32(low##i, b_low, v);                                \
     }
         ISB_REPEAT4(STEP)
 #undef STEP
     }
-#define STORE(i)                                                                                           \
-    if (i < n_vectors) {                                                                                   \
-        const __mmask16 mask = i + 1 < n_vectors ? all : last;                                             \
-        __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(high##i, 8), low##i);                             \
-        if (accumulate) sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, sums + 16 * i));        \
-        _mm512_mask_storeu_epi32(sums + 16 * i, mask, sum);                                                \
+#define STORE(i)                                                                        \
+    if (i < n_vectors) {                                                                \
+        const __mmask16 mask = i + 1 < n_vectors ? all : last;                          \
+        __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(high##i, 8), low##i);          \
+        if (accumulate)                                                                 \
+            sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, sums + 16 * i)); \
+        _mm512_mask_storeu_epi32(sums + 16 * i, mask, sum);                             \
     }
     ISB_REPEAT4(STORE)
 #undef STORE
 }
 
-VNNI void mix(size_t D, size_t n_groups, const uint8_t *high, const uint8_t *low, const int8_t *values,
-              int32_t *sums, int accumulate) {
+VNNI void mix(size_t D, size_t n_groups, const uint8_t *high, const uint8_t *low,
+              const int8_t *values, int32_t *sums, int accumulate) {
     for (size_t d = 0; d < D; d += 64) {
         const size_t n = D - d < 64 ? D - d : 64;
         switch ((n + 15) / 16) {
-#define VECTORS(i)                                                                                         \
-    case i + 1:                                                                                            \
-        mix_channels(i + 1, n, D, n_groups * SLOTS, high, low, values + 4 * d, sums + d, accumulate);      \
+#define VECTORS(i)                                                                       \
+    case i + 1:                                                                          \
+        mix_channels(i + 1, n, D, n_groups * SLOTS, high, low, values + 4 * d, sums + d, \
+                     accumulate);                                                        \
         break;
             ISB_REPEAT4(VECTORS)
 #undef VECTORS
-            default: break;
+        default: break;
         }
     }
 }
