@@ -270,6 +270,27 @@ static void test_file_read(void) {
     free(text.data);
 }
 
+/* Positions do not disturb the stream. */
+static void test_read_at(void) {
+    blob text = make_text(300000, 7);
+    uint8_t bytes[100];
+    size_t got = 0;
+    isb__reader *reader = NULL;
+    temp_write(temp_path("in"), text.data, text.nbytes);
+    CHECK_OK(ctx, isb__reader_open(ctx, temp_path("in"), false, &reader));
+    for (size_t at = 0; at < 200000; at += 100) {
+        const size_t other = at * 7919 % (text.nbytes - sizeof bytes);
+        CHECK_OK(ctx, isb__reader_read_at(reader, other, bytes, sizeof bytes));
+        CHECK(memcmp(bytes, text.data + other, sizeof bytes) == 0);
+        CHECK_OK(ctx, isb__reader_read(reader, bytes, 100, &got));
+        CHECK(memcmp(bytes, text.data + at, got) == 0);
+        if (got < 100) at -= 100 - got; /* at the end of a buffer */
+    }
+    CHECK_STATUS(isb__reader_read_at(reader, text.nbytes - 99, bytes, 100), ISB_ERR_CORRUPT);
+    isb__reader_close(reader);
+    free(text.data);
+}
+
 static void test_map(void) {
     isb__map map;
     temp_write(temp_path("map"), "mapped", 6);
@@ -303,6 +324,7 @@ int main(int argc, char **argv) {
     test_bad_paths();
     test_pipe();
     test_file_read();
+    test_read_at();
     test_map();
     isb_context_free(ctx);
     temp_dir_end();

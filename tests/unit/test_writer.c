@@ -1,5 +1,6 @@
 /* Writers: nothing under the final name before commit, nothing at all after abort or failure, a
  * full disk, links, devices, patches; and folders that are replaced as a whole. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -171,6 +172,59 @@ static void test_killed(uint64_t seed) {
     }
 }
 
+static void write_with_hole(isb__writer *writer, uint64_t first, uint64_t last) {
+    CHECK_OK(ctx, isb__writer_skip(writer, first));
+    CHECK_OK(ctx, isb__writer_write(writer, "middle", 6));
+    CHECK_OK(ctx, isb__writer_skip(writer, last));
+    CHECK_OK(ctx, isb__writer_skip(writer, 0));
+    CHECK_EQ(isb__writer_position(writer), first + 6 + last);
+    CHECK_OK(ctx, isb__writer_commit(writer));
+}
+
+/* Zeros that are not written are zeros all the same, at the start, in the middle and at the end. */
+static void test_holes(void) {
+    static uint8_t expected[700006];
+    const char *path = temp_path("holes");
+    isb__writer *writer = open_writer(path);
+    CHECK(isb__writer_can_skip(writer, false));
+    memcpy(expected + 300000, "middle", 6);
+    write_with_hole(writer, 300000, 400000);
+    CHECK(temp_holds(path, expected, sizeof expected));
+    writer = open_writer("/dev/null");
+    CHECK(!isb__writer_can_skip(writer, true));
+    isb__writer_abort(writer);
+    remove(path);
+}
+
+/* Opens a file as standard output, asks whether it may have holes, and writes some if so. */
+static void try_standard_output(const char *path, int flags, bool expected) {
+    const int file = open(path, O_WRONLY | O_CREAT | flags, 0600), saved = dup(STDOUT_FILENO);
+    fflush(stdout);
+    CHECK_FATAL(file >= 0 && saved >= 0 && dup2(file, STDOUT_FILENO) >= 0);
+    isb__writer *writer = open_writer("-");
+    CHECK(!isb__writer_can_skip(writer, false));
+    const bool can = isb__writer_can_skip(writer, true);
+    if (can) write_with_hole(writer, 5000, 5000);
+    if (!can) isb__writer_abort(writer);
+    dup2(saved, STDOUT_FILENO);
+    close(saved);
+    close(file);
+    CHECK_EQ(can, expected);
+}
+
+/* Appending has no positions, and a hole would let older bytes through. */
+static void test_holes_in_standard_output(void) {
+    static uint8_t expected[10006];
+    const char *path = temp_path("stdout");
+    memcpy(expected + 5000, "middle", 6);
+    try_standard_output(path, O_TRUNC, true);
+    CHECK(temp_holds(path, expected, sizeof expected));
+    try_standard_output(path, O_APPEND, false);
+    try_standard_output(path, 0, false);
+    CHECK(temp_holds(path, expected, sizeof expected));
+    remove(path);
+}
+
 int main(int argc, char **argv) {
     const uint64_t seed = check_begin(argc, argv);
     temp_dir_begin();
@@ -181,6 +235,8 @@ int main(int argc, char **argv) {
     test_commit_and_abort();
     test_against_array(seed);
     test_names();
+    test_holes();
+    test_holes_in_standard_output();
     test_full_device();
     test_no_space();
     test_killed(seed);
