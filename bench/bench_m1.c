@@ -76,22 +76,24 @@ static void fill_task(void *arg, size_t task, int thread) {
 }
 
 static size_t n_threads_of(const bench *b) { return (size_t)isb__thread_count(b->ctx); }
-static void timed(void *arg) { isb__parallel(((bench *)arg)->ctx, n_threads_of(arg), run_task, arg); }
+static void timed(void *arg) {
+    isb__parallel(((bench *)arg)->ctx, n_threads_of(arg), run_task, arg);
+}
 
 static void print_case(const bench *b, bench_time t, double peak) {
     const isb_model_config *c = &b->m1->config;
     const size_t n_threads = n_threads_of(b);
-    const double bytes = (double)(n_threads * b->n_streams * run_bytes(b)),
-                 rate = bytes / t.best_s,
+    const double bytes = (double)(n_threads * b->n_streams * run_bytes(b)), rate = bytes / t.best_s,
                  context = b->full ? (double)c->context_length : (double)(WINDOW + 3) / 2;
     const isb__model_flops ops = isb__model_forward_flops(c, context);
     const double op_rate = rate * (ops.matrices + ops.logits + ops.attention);
     printf(b->set->json
                ? "{\"threads\":%zu,\"context\":\"%s\",\"streams\":%zu,\"bytes_per_call\":%zu,"
-                 "\"kb_per_s\":%.1f,\"best_kb_per_s\":%.1f,\"gop_per_s\":%.1f,\"percent_of_peak\":%.1f,\"spread\":%.3f}\n"
+                 "\"kb_per_s\":%.1f,\"best_kb_per_s\":%.1f,\"gop_per_s\":%.1f,\"percent_of_peak\":%"
+                 ".1f,\"spread\":%.3f}\n"
                : "%7zu %7s %7zu %10zu %9.1f %9.1f %8.1f %5.1f%% %6.3f\n",
-           n_threads, b->full ? "full" : "short", b->n_streams, b->step,
-           1e-3 * bytes / t.median_s, 1e-3 * rate, 1e-9 * op_rate, 100 * op_rate / peak, t.spread);
+           n_threads, b->full ? "full" : "short", b->n_streams, b->step, 1e-3 * bytes / t.median_s,
+           1e-3 * rate, 1e-9 * op_rate, 100 * op_rate / peak, t.spread);
     fflush(stdout);
 }
 

@@ -242,7 +242,8 @@ static inline void ref_attend(const ref_m1 *m, const ref_layer *layer, const ref
         for (size_t d = 0; d < D; ++d) {
             int64_t sum = 0;
             for (size_t j = 0; j < n; ++j)
-                sum += (int64_t)nearbyintf(t[j] * c) * cache->values[(first + j) * m->C + h * D + d];
+                sum +=
+                    (int64_t)nearbyintf(t[j] * c) * cache->values[(first + j) * m->C + h * D + d];
             o[d] = (float)sum * scale;
         }
     }
@@ -265,8 +266,7 @@ static inline void ref_attention(const ref_m1 *m, const ref_layer *layer, ref_ca
         cache->ks[p * m->H + h] = ref_quantise(D, u + C + h * D, cache->keys + p * C + h * D);
         cache->vs[p * m->H + h] = ref_quantise(D, u + 2 * C + h * D, cache->values + p * C + h * D);
     }
-    for (size_t h = 0; h < m->H; ++h)
-        ref_attend(m, layer, cache, p, h, u + h * D, o + h * D);
+    for (size_t h = 0; h < m->H; ++h) ref_attend(m, layer, cache, p, h, u + h * D, o + h * D);
     s = ref_quantise(C, o, y);
     ref_product(&layer->o, y, s, u);
     for (size_t i = 0; i < C; ++i) x[i] = x[i] + u[i];
@@ -283,7 +283,8 @@ static inline void ref_mlp(const ref_m1 *m, const ref_layer *layer, float *x) {
     ref_product(&layer->gate_up, y, s, u);
     for (size_t n = 0; n < F; ++n) {
         const float g = u[n], silu = g / (1.0f + ref_exp(-g));
-        h[n] = (m->model->config.activation == ISB_ACTIVATION_SILU ? silu : ref_max(g, 0)) * u[F + n];
+        h[n] =
+            (m->model->config.activation == ISB_ACTIVATION_SILU ? silu : ref_max(g, 0)) * u[F + n];
     }
     s = ref_quantise(F, h, y);
     ref_product(&layer->down, y, s, u);
@@ -323,8 +324,7 @@ static inline void ref_m1_run(const ref_m1 *m, const uint8_t *bytes, size_t n, u
     }
     for (size_t p = 0; p <= n; ++p) {
         const size_t id = p == 0 ? 256 : bytes[p - 1];
-        for (size_t i = 0; i < m->C; ++i)
-            x[i] = (float)m->embed.q[id * m->C + i] * m->embed.s[id];
+        for (size_t i = 0; i < m->C; ++i) x[i] = (float)m->embed.q[id * m->C + i] * m->embed.s[id];
         for (size_t l = 0; l < m->L; ++l) {
             ref_attention(m, &m->layers[l], &caches[l], p, x);
             ref_mlp(m, &m->layers[l], x);

@@ -55,10 +55,10 @@ ISB_API void isb_m1_measure_options_init(isb_m1_measure_options *options);
  * byte and the document's end, looking back over the last T positions. */
 typedef struct isb_m1_measurement {
     uint64_t n_documents, n_bytes;
-    double model_bits_per_byte; /* the trained model, in float32, -log2 of its probabilities */
+    double model_bits_per_byte;     /* the trained model, in float32, -log2 of its probabilities */
     double model_cdf_bits_per_byte; /* the same with its probabilities as CDFs of 16 bits */
     double bits_per_byte;           /* M1: what its code takes, less than 2 bits a document more */
-    double loss; /* bits_per_byte / model_bits_per_byte - 1 */
+    double loss;                    /* bits_per_byte / model_bits_per_byte - 1 */
     double seconds;
 } isb_m1_measurement;
 /* What quantisation costs, on texts never trained on.  Errors: EMPTY, MISMATCH (m1 has other sizes than the model),

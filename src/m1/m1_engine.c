@@ -85,8 +85,7 @@ static void plan_weights(isb__m1_engine *e, isb__plan *plan) {
 
 static void plan_streams(isb__m1_engine *e, isb__plan *plan) {
     isb__plan_add(plan, "streams", e->n_streams * sizeof *e->streams, &e->streams);
-    isb__plan_add(plan, "keys and values", e->n_streams * e->L * e->H * e->head_nbytes,
-                  &e->cache);
+    isb__plan_add(plan, "keys and values", e->n_streams * e->L * e->H * e->head_nbytes, &e->cache);
     isb__plan_add(plan, "bytes", e->n_streams * e->ring, &e->bytes);
 }
 
@@ -298,8 +297,8 @@ static isb_status take_present(const m1_call *call, const isb__cdf_request *requ
         memcpy(request->cdfs, e->first_cdf, sizeof e->first_cdf);
         return ISB_OK;
     }
-    return take_row(call, request->stream, last, e->bytes[request->stream * e->ring + last % e->ring],
-                    request->cdfs);
+    return take_row(call, request->stream, last,
+                    e->bytes[request->stream * e->ring + last % e->ring], request->cdfs);
 }
 
 static isb_status take_request(const m1_call *call, const isb__cdf_request *request) {
@@ -313,8 +312,8 @@ static isb_status take_request(const m1_call *call, const isb__cdf_request *requ
         const bool wanted = i + request->n_cdfs >= request->n_bytes;
         e->bytes[request->stream * e->ring + s->position % e->ring] = request->bytes[i];
         s->top = max_size(s->top, s->position + 1);
-        ISB_TRY(take_row(call, request->stream, s->position, request->bytes[i],
-                         wanted ? cdf : NULL));
+        ISB_TRY(
+            take_row(call, request->stream, s->position, request->bytes[i], wanted ? cdf : NULL));
         if (wanted) cdf += ISB__N_SYMBOLS + 1;
     }
     return ISB_OK;
@@ -323,8 +322,7 @@ static isb_status take_request(const m1_call *call, const isb__cdf_request *requ
 isb_status isb__m1_engine_evaluate(isb__m1_engine *e, size_t worker, size_t n,
                                    const isb__cdf_request *requests) {
     size_t n_rows = 0;
-    for (size_t i = 0; i < n; ++i)
-        n_rows += max_size(requests[i].n_bytes, requests[i].n_cdfs);
+    for (size_t i = 0; i < n; ++i) n_rows += max_size(requests[i].n_bytes, requests[i].n_cdfs);
     const size_t n_groups = (n_rows + M1_GROUP_ROWS - 1) / M1_GROUP_ROWS;
     const m1_call call = {e, &e->workers[worker],
                           n_groups > 0 ? (n_rows + n_groups - 1) / n_groups : 0};

@@ -84,8 +84,7 @@ typedef struct m1_span {
 } m1_span;
 
 static m1_span span_of(const isb__m1_engine *e, const m1_row *row) {
-    const size_t n = min_size(row->position + 1, e->T),
-                 slot = (row->position + 1 - n) % e->ring;
+    const size_t n = min_size(row->position + 1, e->T), slot = (row->position + 1 - n) % e->ring;
     m1_span s = {.first_group = slot / ISB__KEY_GROUP, .begin = slot % ISB__KEY_GROUP};
     s.end = s.begin + n;
     s.n_groups = (s.end + ISB__KEY_GROUP - 1) / ISB__KEY_GROUP;
@@ -113,10 +112,10 @@ static void attend(const isb__m1_engine *e, m1_worker *w, size_t layer, size_t r
     /* distance 0 at the last slot but one before the end */
     const float *bias = e->layers[layer].bias;
     if (bias) bias += (h + 1) * e->bias_stride - ISB__KEY_GROUP - s.end;
-    const float scale = ops->weights(
-        s.n_groups, s.begin, s.end, w->scores, w->q_scales[r * e->H + h] * e->inverse_sqrt_D,
-        head.key_scales + first, head.value_scales + first, bias, e->limit, w->work, w->high,
-        w->low);
+    const float scale =
+        ops->weights(s.n_groups, s.begin, s.end, w->scores,
+                     w->q_scales[r * e->H + h] * e->inverse_sqrt_D, head.key_scales + first,
+                     head.value_scales + first, bias, e->limit, w->work, w->high, w->low);
     ops->mix(e->D, s.n_high, w->high, w->low, head.values + s.first_group * group, w->sums, 0);
     if (n_low > 0) ops->mix(e->D, n_low, w->high + high, w->low + high, head.values, w->sums, 1);
     scale_sums(e->D, w->sums, scale, w->o + r * e->C + h * e->D);

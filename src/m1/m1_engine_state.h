@@ -9,7 +9,7 @@
 
 enum {
     M1_GROUP_ROWS = 64, /* their activations stay in a core's L2 */
-    M1_CHUNK = 128      /* columns of gate and of up made at a time, so that their sums stay there too */
+    M1_CHUNK = 128 /* columns of gate and of up made at a time, so that their sums stay there too */
 };
 
 /* A byte in work. */
@@ -30,7 +30,8 @@ typedef struct m1_packed {
 typedef struct m1_engine_layer {
     m1_packed qkv, o, down;
     void *gate_up; /* [F / M1_CHUNK] matrices [2 M1_CHUNK, C]: rows of gate, then those of up */
-    float *bias;   /* [H, bias_stride] by distance, T-1 first and 0 at bias_stride - 17; NULL: rotary */
+    float
+        *bias; /* [H, bias_stride] by distance, T-1 first and 0 at bias_stride - 17; NULL: rotary */
 } m1_engine_layer;
 
 typedef struct m1_stream {
@@ -43,22 +44,22 @@ typedef struct m1_stream {
 typedef struct m1_worker {
     m1_row rows[M1_GROUP_ROWS];
     size_t n_rows;
-    float s[M1_GROUP_ROWS];             /* scales of y or h */
-    float *x;                           /* [rows, C] residual */
-    int8_t *y;                          /* [rows, C padded] input of a product */
-    int32_t *c;                         /* [rows, widest product] */
-    float *qkv;                         /* [3C] of a row */
-    int8_t *q;                          /* [rows, H, D padded] queries */
-    float *q_scales;                    /* [rows, H] */
-    int8_t *key, *value;                /* [D padded] of a row and head */
-    float *o;                           /* [rows, C] what attention found */
-    float *h;                           /* [rows, F] */
-    int8_t *hq;                         /* [rows, F padded] */
-    float *row_cosines, *row_sines;     /* [rows, D/2] for positions beyond the table */
-    int32_t *scores, *sums;             /* [slots], [D] of attention */
-    float *work;                        /* [slots] */
-    uint8_t *high, *low;                /* [slots] */
-    float *z;                           /* logits of a row */
+    float s[M1_GROUP_ROWS];         /* scales of y or h */
+    float *x;                       /* [rows, C] residual */
+    int8_t *y;                      /* [rows, C padded] input of a product */
+    int32_t *c;                     /* [rows, widest product] */
+    float *qkv;                     /* [3C] of a row */
+    int8_t *q;                      /* [rows, H, D padded] queries */
+    float *q_scales;                /* [rows, H] */
+    int8_t *key, *value;            /* [D padded] of a row and head */
+    float *o;                       /* [rows, C] what attention found */
+    float *h;                       /* [rows, F] */
+    int8_t *hq;                     /* [rows, F padded] */
+    float *row_cosines, *row_sines; /* [rows, D/2] for positions beyond the table */
+    int32_t *scores, *sums;         /* [slots], [D] of attention */
+    float *work;                    /* [slots] */
+    uint8_t *high, *low;            /* [slots] */
+    float *z;                       /* logits of a row */
     void *block;
 } m1_worker;
 
@@ -70,12 +71,12 @@ struct isb__m1_engine {
     size_t C_padded, D_padded, F_padded; /* strides of int8 rows */
     size_t widest;                       /* columns of a product */
     size_t ring;                         /* slots of a stream */
-    size_t most_slots;                   /* that attention looks at: of T positions, in whole groups */
-    size_t head_nbytes;                  /* of a head's keys, values and their scales */
-    size_t chunk_nbytes;                 /* of a packed matrix of gate and up */
+    size_t most_slots;   /* that attention looks at: of T positions, in whole groups */
+    size_t head_nbytes;  /* of a head's keys, values and their scales */
+    size_t chunk_nbytes; /* of a packed matrix of gate and up */
     size_t bias_stride, table_rows;
     size_t n_streams, n_workers, history, nbytes;
-    int32_t limit;       /* 2^B - 1 */
+    int32_t limit; /* 2^B - 1 */
     float inverse_sqrt_D;
 
     m1_engine_layer *layers;
@@ -94,8 +95,8 @@ struct isb__m1_engine {
     void *block;
 
     /* Position 0, the boundary, is the same for all streams: codes of windows restart every few bytes. */
-    int8_t *first_keys, *first_values;             /* [L, H, D padded] */
-    float *first_key_scales, *first_value_scales;  /* [L, H] */
+    int8_t *first_keys, *first_values;            /* [L, H, D padded] */
+    float *first_key_scales, *first_value_scales; /* [L, H] */
     uint32_t first_cdf[ISB__N_SYMBOLS + 1];
 
     m1_worker *workers;

@@ -89,7 +89,8 @@ static void put_tensor(void *user, void *tensor, size_t count, size_t size) {
     const void *from;
     memcpy(&from, tensor, sizeof from);
     if (size == 1) memcpy(*to, from, count);
-    for (size_t i = 0; size != 1 && i < count; ++i) put_float(*to + 4 * i, ((const float *)from)[i]);
+    for (size_t i = 0; size != 1 && i < count; ++i)
+        put_float(*to + 4 * i, ((const float *)from)[i]);
     *to += count * size;
 }
 

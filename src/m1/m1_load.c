@@ -61,7 +61,8 @@ isb_status isb_m1_get_info(isb_context *ctx, const char *path, isb_m1_info *info
     bool is_static;
     isb__m1 *m1 = NULL;
     if (!path || !info)
-        return isb__fail(ctx, ISB_ERR_ARGUMENT, "expected an M1 and room for what it is, found NULL");
+        return isb__fail(ctx, ISB_ERR_ARGUMENT,
+                         "expected an M1 and room for what it is, found NULL");
     ISB_TRY(isb__m1_read_static(ctx, path, &is_static, counts));
     if (is_static) return static_info(ctx, counts, info);
     ISB_TRY(isb__m1_load(ctx, path, &m1));
@@ -101,9 +102,10 @@ static isb_status choose_name(isb_context *ctx, const char *out_path, const char
     bool shown = n < ISB__M1_NAME_NBYTES;
     for (size_t i = 0; shown && i < n; ++i) shown = (uint8_t)name[i] >= ' ' && name[i] != 0x7f;
     if (!shown) {
-        return isb__fail(ctx, ISB_ERR_ARGUMENT,
-                         "the name of an M1 has at most %d bytes, and no control characters: \"%s\"",
-                         ISB__M1_NAME_NBYTES - 1, name);
+        return isb__fail(
+            ctx, ISB_ERR_ARGUMENT,
+            "the name of an M1 has at most %d bytes, and no control characters: \"%s\"",
+            ISB__M1_NAME_NBYTES - 1, name);
     }
     memset(chosen, 0, ISB__M1_NAME_NBYTES + 1);
     if (n > 0) memcpy(chosen, name, n);

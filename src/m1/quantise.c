@@ -90,8 +90,7 @@ isb_status isb__m1_create(isb_context *ctx, const isb_model_config *c, isb__m1 *
     *m1 = NULL;
     ISB_TRY(isb__alloc(ctx, sizeof *made, &made));
     made->ctx = ctx;
-    ISB_TRY_GOTO(
-        isb__alloc_array(ctx, (size_t)c->n_layers, sizeof *made->layers, &made->layers));
+    ISB_TRY_GOTO(isb__alloc_array(ctx, (size_t)c->n_layers, sizeof *made->layers, &made->layers));
     set_sizes(made, c);
     isb__plan_begin(&plan, ctx);
     isb__m1_visit_tensors(made, plan_tensor, &plan);
@@ -180,8 +179,8 @@ isb_status isb__m1_from_model(isb_context *ctx, const isb_model *model, const ch
     ISB_TRY(isb__m1_check_sizes(ctx, "the model", &model->config));
     ISB_TRY(check_finite(ctx, model));
     ISB_TRY(isb__m1_create(ctx, &model->config, &made));
-    const size_t widest = made->layers[0].down.k > made->embed.k ? made->layers[0].down.k
-                                                                 : made->embed.k;
+    const size_t widest =
+        made->layers[0].down.k > made->embed.k ? made->layers[0].down.k : made->embed.k;
     ISB_TRY_GOTO(isb__alloc_array(ctx, widest, sizeof *row, &row));
     fill(isb__int8_ops_for(ctx->cpu), made, &model->params, row);
     strncpy(made->name, name, ISB__M1_NAME_NBYTES);

@@ -52,8 +52,8 @@ isb_status isb__m1_source(isb_context *ctx, isb__m1 *m1, int take, size_t n_stre
     if (n_streams == 0) n_streams = n_workers * good_streams(ctx, &m1->config);
     ISB_TRY(isb__alloc(ctx, sizeof *self, &self));
     self->ctx = ctx;
-    const isb_status status = isb__m1_engine_create(ctx, m1, n_streams, n_workers,
-                                                    ISB__M1_HISTORY, &self->engine);
+    const isb_status status =
+        isb__m1_engine_create(ctx, m1, n_streams, n_workers, ISB__M1_HISTORY, &self->engine);
     if (status != ISB_OK) {
         m1_free(self);
         return status;

@@ -28,9 +28,9 @@ static const test_shape shapes[] = {
     {48, 3, 3, 80, 150, RELU, T5, 1, 500, 7},
     {64, 1, 2, 272, 64, SILU, T5, 0, 200, 7},
     {80, 4, 1, 144, 1, RELU, ROPE, 0, 100, 1},
-    {144, 2, 1, 96, 600, SILU, ROPE, 1, 700, 2},             /* B is 14 */
-    {16, 4, 1, 16, 7, SILU, ROPE, 0, MOST_BYTES, 7},         /* beyond the table of angles */
-    {192, 3, 1, 128, 2049, RELU, T5, 0, 60, 1},              /* B is 12 */
+    {144, 2, 1, 96, 600, SILU, ROPE, 1, 700, 2},     /* B is 14 */
+    {16, 4, 1, 16, 7, SILU, ROPE, 0, MOST_BYTES, 7}, /* beyond the table of angles */
+    {192, 3, 1, 128, 2049, RELU, T5, 0, 60, 1},      /* B is 12 */
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -169,9 +169,9 @@ static void check_tier(const isb_model *model, const test_shape *s, const char *
     CHECK_EQ(source.max_streams, s->n_streams * (size_t)n_threads);
     for (int i = 0; i < n_threads; ++i) {
         const size_t worker = (size_t)(n_threads - 1 - i);
-        players[i] = (player){&source,   worker,     (size_t)i * s->n_streams, s->n_streams,
+        players[i] = (player){&source,    worker,     (size_t)i * s->n_streams, s->n_streams,
                               s->n_bytes, most_piece, seed + (uint64_t)i,       0,
-                              0,         0};
+                              0,          0};
     }
     isb__parallel(ctx, (size_t)n_threads, play_task, players);
     for (int i = 0; i < n_threads; ++i) {
