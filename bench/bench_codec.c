@@ -122,14 +122,14 @@ static void print_case(const bench *b, const char *code, case_result *r) {
                  decode_s = median(r->decode_s, b->set->n_runs);
     const char *const form =
         b->set->json
-            ? "{\"code\":\"%s\",\"threads\":%d,\"streams\":%zu,\"bytes\":%zu,\"bits_per_byte\":%.4f,"
+            ? "{\"code\":\"%s\",\"threads\":%d,\"streams\":%zu,\"bytes\":%zu,\"bits_per_byte\":%."
+              "4f,"
               "\"encode_mb_per_s\":%.4f,\"decode_mb_per_s\":%.4f,\"encode_m1_bytes_per_byte\":%.4f,"
               "\"decode_m1_bytes_per_byte\":%.4f,\"cached_prefixes\":%.0f}\n"
             : "%-5s %7d %7zu %10zu %9.4f %11.4f %11.4f %9.4f %9.4f %9.0f\n";
-    printf(form, code, isb__thread_count(b->ctx), r->streams, b->nbytes,
-           (double)r->n_bits / nbytes, 1e-6 * nbytes / encode_s, 1e-6 * nbytes / decode_s,
-           (double)r->encode_m1_bytes / nbytes, (double)r->decode_m1_bytes / nbytes,
-           (double)r->cached_nodes);
+    printf(form, code, isb__thread_count(b->ctx), r->streams, b->nbytes, (double)r->n_bits / nbytes,
+           1e-6 * nbytes / encode_s, 1e-6 * nbytes / decode_s, (double)r->encode_m1_bytes / nbytes,
+           (double)r->decode_m1_bytes / nbytes, (double)r->cached_nodes);
     fflush(stdout);
 }
 

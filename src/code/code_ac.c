@@ -100,8 +100,8 @@ isb_status isb__ac_decode(isb__worker *worker, isb__lane *lane, isb__job *job, b
             isb__lane_want(lane, lane->start, lane->start);
             return ISB_OK;
         }
-        const int x = isb__range_decode(&lane->decoder, cdf, ISB__N_SYMBOLS,
-                                        codec->params.precision_nbits);
+        const int x =
+            isb__range_decode(&lane->decoder, cdf, ISB__N_SYMBOLS, codec->params.precision_nbits);
         ISB_TRY(encode_symbol(codec, lane, cdf, x));
         if (x == ISB__END) break;
         const bool past_end = lane->decoder.consumed > lane->decoder.nbytes + 4 + SLACK;

@@ -221,8 +221,8 @@ static isb_status decode_bytes(isb__job *job) {
             bytes[valid] = (uint8_t)code.ids[valid];
             ++valid;
         }
-        job->decoded[i] = (isb__decoded){
-            bytes, valid, 0, valid == code.count ? ISB_OK : ISB_ERR_CORRUPT};
+        job->decoded[i] =
+            (isb__decoded){bytes, valid, 0, valid == code.count ? ISB_OK : ISB_ERR_CORRUPT};
     }
     return ISB_OK;
 }

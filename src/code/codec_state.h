@@ -28,8 +28,9 @@ typedef struct isb__cursor {
 } isb__cursor;
 
 typedef struct isb__lane {
-    size_t slot;     /* M1's stream */
-    uint64_t serial; /* of the context: the stream is ours while the codec's serials[slot] says so */
+    size_t slot; /* M1's stream */
+    uint64_t
+        serial; /* of the context: the stream is ours while the codec's serials[slot] says so */
     size_t document;
     bool busy;
 
@@ -55,8 +56,8 @@ typedef struct isb__lane {
     /* Windows. */
     isb__cursor cursor;
     int windows_in_context;
-    uint16_t row[ISB__N_BYTES]; /* row_at, made for windows */
-    size_t row_at;              /* SIZE_MAX: none */
+    uint16_t row[ISB__N_BYTES];       /* row_at, made for windows */
+    size_t row_at;                    /* SIZE_MAX: none */
     uint16_t first_row[ISB__N_BYTES]; /* the first byte's, where it is not the codec's */
     size_t best_length;               /* encoding: the longest prefix with a code, and the code */
     isb__u192 best_cell;

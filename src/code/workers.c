@@ -61,8 +61,7 @@ static isb_status put_document(isb__worker *worker, const isb__lane *lane, isb__
         uint8_t *bytes = NULL;
         ISB_TRY(isb__arena_take(ctx, &worker->bytes, lane->text_nbytes, &bytes));
         if (lane->text_nbytes > 0) memcpy(bytes, lane->bytes, lane->text_nbytes);
-        job->decoded[i] =
-            (isb__decoded){bytes, lane->text_nbytes, n_windows, lane->final_status};
+        job->decoded[i] = (isb__decoded){bytes, lane->text_nbytes, n_windows, lane->final_status};
     }
     return ISB_OK;
 }
@@ -97,8 +96,7 @@ static isb_status advance_lane(isb__worker *worker, isb__lane *lane, isb__job *j
 
 static void count_bytes(isb__worker *worker, isb__job *job, bool on_caller) {
     const uint64_t more = worker->n_new_bytes;
-    const uint64_t before =
-        atomic_fetch_add_explicit(&job->bytes_done, more, memory_order_relaxed);
+    const uint64_t before = atomic_fetch_add_explicit(&job->bytes_done, more, memory_order_relaxed);
     worker->n_new_bytes = 0;
     if (on_caller && job->progress) job->progress(job->user, (double)(before + more));
 }

@@ -357,7 +357,8 @@ static void test_workers(const isb__code_params *params) {
             isb__codec_stats stats;
             isb__codec_stats_get(codec, &stats);
             CHECK_EQ(stats.windows_failed, 0);
-            if (params->kind == ISB__CODE_EQUAL_INFO) CHECK_EQ(stats.windows_checked, stats.windows);
+            if (params->kind == ISB__CODE_EQUAL_INFO)
+                CHECK_EQ(stats.windows_checked, stats.windows);
             CHECK_EQ(stats.m1_bytes, atomic_load(&toy->n_bytes));
             CHECK_EQ(atomic_load(&toy->n_clashes), 0);
             isb__codec_free(codec);
