@@ -19,6 +19,7 @@ done
 
 need_build
 need g++ openmpi-bin libopenmpi-dev
+need python3 python3-numpy python3-xxhash python3-zstandard # docs/reference_decoder
 [ $fast = 1 ] || need clang
 
 passed=0
@@ -65,6 +66,7 @@ if [ $fast = 0 ]; then
     configure_and_make build-asan -DCMAKE_BUILD_TYPE=Release -DISB_SANITIZE=address,undefined -DISB_CUDA=OFF
     tests "gcc with sanitizers" build-asan -L 'unit|kernel|golden|oom|fuzz'
     step "one plain compiler line" scripts/plain_build.sh
+    step "M1's bits with other compilers and options" scripts/matrix.sh --quick
 fi
 if [ $interop = 1 ]; then step "our files in other programs, and the Python package" scripts/interop.sh; fi
 
