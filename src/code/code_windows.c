@@ -13,8 +13,8 @@
 #include "code/codec_state.h"
 
 /* Asking M1 ahead costs time for rows past the window's end, which are of no use; with few lanes it
- * also saves time, since M1 is best at GROUP rows a call. */
-enum { GROUP = 64, MAX_RUN = 128, MAX_STEP = 8 };
+ * also saves time, since M1 is at its best from about GROUP rows a call. */
+enum { GROUP = 32, MAX_RUN = 128, MAX_STEP = 8 };
 /* Prefixes that one window may put into the cache: those that come again and again grow longer each
  * time, and the rest of a long window, which hardly comes again, takes no memory. */
 enum { MAX_NEW = 4 };
