@@ -305,10 +305,10 @@ static void test_lies(void) {
 static void test_limits(void) {
     static const uint64_t limits[] = {12 << 20, 40 << 20, 100 << 20, 1 << 30};
     static const size_t chunks[] = {1024, 16384, 1 << 18};
-    static uint8_t text[400000];
-    m1_text(ctx, m1_file, 2, text, 60000);
-    for (size_t i = 60000; i < sizeof text; i++)
-        text[i] = i % 50000 < 20000 ? text[i % 60000] : (uint8_t)(i * i >> 9);
+    static uint8_t text[120000];
+    m1_text(ctx, m1_file, 2, text, 20000);
+    for (size_t i = 20000; i < sizeof text; i++)
+        text[i] = i % 50000 < 15000 ? text[i % 20000] : (uint8_t)(i * i >> 9);
     temp_write(temp_path("text"), text, sizeof text);
     isb_context_free(ctx);
     for (int i = 0; i < 12; i++) {
