@@ -93,7 +93,7 @@ static void print_case(const bench *b, bench_time t, double peak) {
                  ".1f,\"spread\":%.3f}\n"
                : "%7zu %7s %7zu %10zu %9.1f %9.1f %8.1f %5.1f%% %6.3f\n",
            n_threads, b->full ? "full" : "short", b->n_streams, b->step, 1e-3 * bytes / t.median_s,
-           1e-3 * rate, 1e-9 * op_rate, 100 * op_rate / peak, t.spread);
+           1e-3 * rate, 1e-9 * op_rate, peak > 0 ? 100 * op_rate / peak : 0, t.spread);
     fflush(stdout);
 }
 
